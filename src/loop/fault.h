@@ -1,0 +1,54 @@
+/* fault.h - named places in product code where rules may fail, delay or suspend; and mutants.
+ *
+ * FAULT("storage.stage.before_sync") is the only hook in product code. Without rules it costs one load.
+ * A mutant is a rule of the protocol taken out on purpose, chosen at run time by the simulator only, to
+ * prove that its checkers bite; every mutant has a row in MUTANT_TABLE.
+ */
+#pragma once
+#include "loop/node.h"
+
+enum fault_kind { FAULT_FAIL, FAULT_DELAY, FAULT_SUSPEND };
+
+struct fault_rule {
+    const char *point;   /* copied */
+    enum fault_kind kind;
+    int error;           /* FAULT_FAIL: what the point returns */
+    uint64_t delay_ns;   /* FAULT_DELAY */
+    uint32_t skip_count; /* hits that pass before the first that counts */
+    uint32_t hit_count;  /* hits that count; 0: all */
+};
+
+struct fault_table *fault_table_new(void);
+struct fault_table *fault_table_free(struct fault_table *t);
+void fault_add(struct node *node, const struct fault_rule *rule);
+void fault_clear(struct node *node);                       /* all rules; wakes the suspended */
+void fault_resume(struct node *node, const char *point);   /* wakes fibers suspended there */
+uint32_t fault_hits(const struct node *node, const char *point);
+
+/* 0, or the error of a matching rule; may wait. */
+int fault_hit(struct node *node, const char *point) fiber_fn must_check;
+#define FAULT(point)                                                                               \
+    ({                                                                                             \
+        struct node *fault_node_ = node_self();                                                    \
+        fault_node_ && fault_node_->faults ? fault_hit(fault_node_, point) : 0;                    \
+    })
+
+/* M(symbol, "name for --mutant", "the rule that it breaks") */
+#define MUTANT_TABLE(M)                                                                            \
+    M(SKIP_DATA_SYNC, "skip-data-sync", "data is synced before the pending record is written")     \
+    M(SKIP_INDEX_SYNC, "skip-index-sync", "the pending record is durable before it is acknowledged")
+#define MUTANT_ENUM(sym, name, text) MUTANT_##sym,
+enum mutant { MUTANT_TABLE(MUTANT_ENUM) MUTANT_MAX };
+#undef MUTANT_ENUM
+
+/* True only in a simulator run that chose this mutant. */
+bool mutant_is_active(const struct node *node, enum mutant mutant);
+void mutant_activate(struct node *node, enum mutant mutant);
+int mutant_parse(const char *name); /* -1 if unknown */
+const char *mutant_name(enum mutant mutant);
+const char *mutant_rule(enum mutant mutant);
+#define MUTANT(sym)                                                                                \
+    ({                                                                                             \
+        struct node *mutant_node_ = node_self();                                                   \
+        mutant_node_ && mutant_node_->faults && mutant_is_active(mutant_node_, MUTANT_##sym);      \
+    })

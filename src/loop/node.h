@@ -1,0 +1,47 @@
+/* node.h - one running instance of a role and everything that hangs off it; there are no mutable globals.
+ *
+ * A process may run several nodes on one loop (`c3fs up --one-process`), and the simulator runs a whole
+ * cluster of them on one. A node is what can crash: node_stop() ends all its fibers, and in the simulator
+ * sim_crash() takes its machine's unsynced bytes with it.
+ */
+#pragma once
+#include "base/log.h"
+#include "base/metrics.h"
+#include "fiber/fiber.h"
+
+struct loop;
+struct machine; /* simulator only: where the node runs */
+struct fault_table;
+
+struct node {
+    struct loop *loop;
+    struct machine *machine; /* NULL on a real back end */
+    const char *name;        /* "storage-1001"; owned */
+    struct log log;
+    struct metrics *metrics;
+    struct fault_table *faults;
+    struct scope scope; /* root of all fibers of the node; its local is the node */
+};
+
+/* @name is copied. @machine is NULL on real loops. Never fails. */
+struct node *node_new(struct loop *loop, struct machine *machine, const char *name);
+/* Cancels and joins every fiber of the node. */
+void node_stop(struct node *node) fiber_fn;
+struct node *node_free(struct node *node); /* stopped before; NULL is fine; returns NULL */
+CLEANUP_FUNC(struct node *, node_free)
+
+/* The node of the running fiber. */
+struct node *node_self(void);
+
+/* ---- clocks: TIME_NEVER never occurs ---- */
+
+uint64_t node_now_ns(struct node *node);  /* CLOCK_BOOTTIME; may drift in the simulator; only for intervals */
+uint64_t node_wall_ns(struct node *node); /* CLOCK_REALTIME; may jump; only for timestamps that people see */
+
+/* ---- randomness ---- */
+
+void node_random_bytes(struct node *node, void *buf, size_t size); /* secure on real back ends, seeded in sim */
+uint64_t node_random_u64(struct node *node);
+uint64_t node_random_below(struct node *node, uint64_t bound); /* uniform in [0, bound) */
+
+/* ---- fault points and mutants (see fault.h) ---- */
