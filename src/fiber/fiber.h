@@ -35,6 +35,10 @@ struct sched_options {
     void *clock;
     /* When set, picks which of @ready_count ready fibers runs next; the simulator shuffles with it. */
     uint32_t (*pick)(void *clock, uint32_t ready_count);
+    /* When set, tells that fibers with this fiber_local() must not run now: a ready one is put aside until
+     * sched_thaw(). */
+    bool (*is_frozen)(void *clock, void *local);
+    bool paint_stacks; /* for sched_stack_used_max(); makes whole stacks resident */
 };
 
 struct sched *sched_new(const struct sched_options *options);
@@ -42,6 +46,8 @@ struct sched *sched_free(struct sched *sched); /* no fiber may be left; NULL is 
 /* Runs ready fibers and expired timers until none is ready; at most @turns_max turns. */
 void sched_run_ready(struct sched *sched, uint32_t turns_max);
 bool sched_has_ready(const struct sched *sched);
+/* Makes the fibers that were put aside ready again, in order; those still frozen are put aside again. */
+void sched_thaw(struct sched *sched);
 /* When the next deadline or sleep ends, TIME_NEVER when there is none. */
 uint64_t sched_next_timer_ns(const struct sched *sched);
 uint64_t sched_now_ns(struct sched *sched);
@@ -87,7 +93,7 @@ struct fiber *fiber_self(void); /* NULL outside of a fiber */
 const char *fiber_name(void);   /* of the running fiber, "" outside */
 /* A pointer inherited from the scope at spawn (struct node of the loop layer); NULL outside of fibers. */
 void *fiber_local(void);
-bool fiber_is_cancelled(void);
+bool fiber_is_cancelled(void);      /* of the running fiber; false below a shield */
 uint64_t fiber_deadline_ns(void);   /* TIME_NEVER without one */
 uint64_t fiber_remaining_ns(void);  /* until the deadline; 0 when past, TIME_NEVER without one */
 
@@ -96,8 +102,9 @@ int fiber_suspend(const char *what) fiber_fn must_check;
 /* As fiber_suspend(), but at the deadline or on cancellation calls cancel(arg) once and goes on waiting for
  * fiber_wake(): for operations whose memory the kernel holds until they complete. */
 void fiber_wait_io(const char *what, void (*cancel)(void *arg), void *arg) fiber_fn;
-/* Makes a waiting fiber ready; nothing for one that is ready already. Same thread only. */
-void fiber_wake(struct fiber *fiber);
+/* Makes a waiting fiber ready, true; false and nothing for one that is ready or running already: its wait has
+ * ended otherwise, so what was to be handed to it goes to the next. Same thread only. */
+bool fiber_wake(struct fiber *fiber);
 void fiber_yield(void) fiber_fn;
 /* 0 after the time has passed; -ERR_CANCELED; -ERR_TIMEOUT when the deadline comes first. */
 int fiber_sleep(uint64_t ns) fiber_fn must_check;
@@ -108,7 +115,7 @@ void fiber_cancel(struct fiber *fiber);
 struct fiber_deadline { uint64_t saved_ns; };
 struct fiber_deadline fiber_deadline_tighten(uint64_t timeout_ns);
 void fiber_deadline_restore(struct fiber_deadline *saved);
-struct fiber_shield { int unused; };
+struct fiber_shield { uint64_t saved_ns; };
 struct fiber_shield fiber_shield_begin(void);
 void fiber_shield_end(struct fiber_shield *shield);
 
