@@ -1,14 +1,15 @@
 /* backend.h - what a back end of the loop implements; private to src/loop.
  *
- * Code above the seam calls the front doors (loop.h, node.h, file.h, net.h); they do what is common to all back
- * ends (arguments, whole transfers from partial ones, life cycle of listeners, composed operations) and call
- * one table of functions for the rest. A back end embeds struct loop, struct file, struct listener and struct
- * stream as first members of its own and fills the base parts before it hands the object out.
+ * Code above the seam calls the front doors (loop.h, node.h, file.h, net.h); they do what is common
+ * to all back ends (arguments, whole transfers from partial ones, life cycle of listeners, composed
+ * operations) and call one table of functions for the rest. A back end embeds struct loop, struct
+ * file, struct listener and struct stream as first members of its own and fills the base parts
+ * before it hands the object out.
  *
  * Rules for every operation below:
  *  - results are 0 or more, or a negative error (error_from_errno() for system errors);
- *  - `fiber_fn` ones may suspend, end at the fiber's deadline with -ERR_TIMEOUT and on cancellation with
- *    -ERR_CANCELED, and return only when nothing refers to the caller's memory any more;
+ *  - `fiber_fn` ones may suspend, end at the fiber's deadline with -ERR_TIMEOUT and on cancellation
+ * with -ERR_CANCELED, and return only when nothing refers to the caller's memory any more;
  *  - ret_* are written only on success.
  */
 #pragma once
@@ -19,7 +20,8 @@
 
 struct loop_ops;
 
-/* Base part of a loop. The back end's constructor makes @sched and sets @ops; the front door does the rest. */
+/* Base part of a loop. The back end's constructor makes @sched and sets @ops; the front door does
+ * the rest. */
 struct loop {
     const struct loop_ops *ops;
     struct sched *sched;
@@ -43,8 +45,8 @@ enum { PEER_TEXT_SIZE = 256 };
 struct stream {
     struct node *node;
     bool is_reading, is_writing; /* front door: one reader and one writer at a time */
-    bool is_shut;                /* front door: set before ops->stream_shutdown(); no operation is called after */
-    char peer[PEER_TEXT_SIZE];   /* set by ops->accept and ops->connect */
+    bool is_shut; /* front door: set before ops->stream_shutdown(); no operation is called after */
+    char peer[PEER_TEXT_SIZE]; /* set by ops->accept and ops->connect */
 };
 
 struct loop_ops {
@@ -55,8 +57,9 @@ struct loop_ops {
 
     /* Frees all, the sched too. No fiber is left. */
     void (*destroy)(struct loop *loop);
-    /* Submits what was prepared, waits until @until_ns of scheduler time (0: do not wait; TIME_NEVER: no limit)
-     * or until something happened, and wakes the fibers concerned; then returns. Runs no fiber itself. */
+    /* Submits what was prepared, waits until @until_ns of scheduler time (0: do not wait;
+     * TIME_NEVER: no limit) or until something happened, and wakes the fibers concerned; then
+     * returns. Runs no fiber itself. */
     void (*poll)(struct loop *loop, uint64_t until_ns);
     /* See loop_post(): from any thread; makes a waiting poll() return. */
     void (*post)(struct loop *loop, void (*fn)(void *arg), void *arg);
@@ -74,7 +77,8 @@ struct loop_ops {
 
     int (*fd_wait)(struct node *node, int fd, int events) fiber_fn;
 
-    /* ---- files. Transfers may be short for any reason: the front door goes on; 0 bytes read is the end ---- */
+    /* ---- files. Transfers may be short for any reason: the front door goes on; 0 bytes read is
+     * the end ---- */
 
     int (*file_open)(struct node *node, const char *path, int flags, mode_t mode,
                      struct file **ret) fiber_fn;
@@ -92,10 +96,12 @@ struct loop_ops {
 
     /* ---- paths ---- */
 
-    int (*dir_make)(struct node *node, const char *path, mode_t mode) fiber_fn; /* 0 also if present */
+    int (*dir_make)(struct node *node, const char *path,
+                    mode_t mode) fiber_fn; /* 0 also if present */
     int (*dir_sync)(struct node *node, const char *path) fiber_fn;
     /* Unsorted; the front door sorts. */
-    int (*dir_list)(struct node *node, const char *path, char ***ret_names, size_t *ret_count) fiber_fn;
+    int (*dir_list)(struct node *node, const char *path, char ***ret_names,
+                    size_t *ret_count) fiber_fn;
     int (*path_rename)(struct node *node, const char *from, const char *to) fiber_fn;
     int (*path_unlink)(struct node *node, const char *path) fiber_fn;
     bool (*path_exists)(struct node *node, const char *path) fiber_fn;
@@ -124,7 +130,8 @@ void loop_base_init(struct loop *loop, const struct loop_ops *ops, struct sched 
 
 /* Constructors of the real back ends. */
 int loop_posix_new(struct loop **ret) must_check;
-int loop_uring_new(struct loop **ret, const char **ret_why) must_check; /* *ret_why: set on failure */
+int loop_uring_new(struct loop **ret,
+                   const char **ret_why) must_check; /* *ret_why: set on failure */
 
 /* The first error that a wait of the running fiber beginning now would end with, or 0. */
 static inline int fiber_interruption(void)
