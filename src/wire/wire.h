@@ -1,13 +1,16 @@
 /* wire.h - bounds-checked little-endian cursors, and record codecs generated from field lists.
  *
- * A record is declared once as a field list, #define FOO(F) F(type, name, "doc"), and WIRE_RECORD(foo, FOO)
- * turns it into struct foo, foo_put(), foo_get() and foo_to_text(). On the wire a record is a u32 byte count
- * and then its fields in order. Fields are only ever appended: a reader that knows fewer skips the rest, one
- * that knows more sees zero. WIRE_LIST(foo) adds struct foo_list { items, count } (u32 count, then records).
+ * A record is declared once as a field list, #define FOO(F) F(type, name, "doc"), and
+ * WIRE_RECORD(foo, FOO) turns it into struct foo, foo_put(), foo_get() and foo_to_text(). On the
+ * wire a record is a u32 byte count and then its fields in order. Fields are only ever appended: a
+ * reader that knows fewer skips the rest, one that knows more sees zero. WIRE_LIST(foo) adds struct
+ * foo_list { items, count } (u32 count, then records).
  *
- * Decoding never reads past the input, checks counts against the bytes left before any arithmetic, and takes
- * list memory from the input's arena. Decoded blobs borrow from the message. Both cursors are sticky: after a
- * failure puts do nothing and gets leave zero; one check at the end suffices.
+ * Decoding never reads past the input, checks counts against the bytes left before any arithmetic,
+ * and takes list memory from the input's arena, at most WIRE_LIST_BYTES_PER_BYTE times the
+ * message's own size: a few bytes cannot claim much. Decoded blobs borrow from the message. Both
+ * cursors are sticky: after a failure puts do nothing and gets leave zero; one check at the end
+ * suffices.
  */
 #pragma once
 #include "base/arena.h"
@@ -18,16 +21,22 @@
 
 struct wire_out {
     uint8_t *start, *pos, *end;
+    uint8_t *lent; /* memory of the caller in use before the heap: see wire_out_lent() */
     bool can_grow; /* heap memory owned by the cursor: wire_out_heap(), wire_out_free() */
     bool failed;
 };
 struct wire_in {
     const uint8_t *pos, *end;
-    struct arena *arena; /* lists are allocated here; NULL makes any non-empty list a failure */
+    struct arena *arena;    /* lists are allocated here; NULL makes any non-empty list a failure */
+    size_t arena_bytes_max; /* arena->total_bytes may not pass it */
     bool failed;
 };
 
-enum { WIRE_MESSAGE_BYTES_MAX = 16 << 20 };
+enum {
+    WIRE_MESSAGE_BYTES_MAX = 16 << 20,
+    WIRE_LIST_BYTES_PER_BYTE = 16, /* an empty list or text takes 4 bytes here and 16 in memory */
+    WIRE_LIST_BYTES_MIN = 64 << 10,
+};
 
 /* A fixed buffer that is never outgrown: putting too much sets failed. */
 static inline struct wire_out wire_out_fixed(void *buf, size_t size)
@@ -36,14 +45,22 @@ static inline struct wire_out wire_out_fixed(void *buf, size_t size)
 }
 /* A heap buffer that grows up to WIRE_MESSAGE_BYTES_MAX; release with wire_out_free(). */
 struct wire_out wire_out_heap(void);
-void wire_out_free(struct wire_out *out);
+/* As wire_out_heap(), but fills @buf (which must outlive the cursor) before it takes any heap
+ * memory. */
+struct wire_out wire_out_lent(void *buf, size_t size);
+void wire_out_free(
+    struct wire_out *out); /* heap memory only; the cursor is then failed and empty */
 static inline struct bytes wire_out_bytes(const struct wire_out *out)
 {
     return bytes_of(out->start, (size_t)(out->pos - out->start));
 }
 static inline struct wire_in wire_in_of(struct bytes data, struct arena *arena)
 {
-    return (struct wire_in){ .pos = data.base, .end = data.base + data.size, .arena = arena };
+    struct wire_in in = { .pos = data.base, .end = data.base + data.size, .arena = arena };
+    if (arena)
+        in.arena_bytes_max =
+            arena->total_bytes + WIRE_LIST_BYTES_MIN + data.size * WIRE_LIST_BYTES_PER_BYTE;
+    return in;
 }
 
 uint8_t *wire_grow(struct wire_out *out, size_t size); /* slow path of wire_reserve() */
@@ -79,6 +96,11 @@ static inline uint32_t wire_get_count(struct wire_in *in)
     return v;
 }
 
+/* Zeroed memory for a list's items, each at least @item_wire_bytes on the wire. NULL when @count is
+ * 0, or too large for what is left of the input or of the arena's share: failed is set then. */
+void *wire_list_items(struct wire_in *in, uint32_t count, size_t item_wire_bytes,
+                      size_t item_bytes);
+
 #define WIRE_INT(type, ctype, fmt)                                                                 \
     typedef ctype wire_##type;                                                                     \
     static inline unused_ void type##_put(struct wire_out *out, const ctype *v)                    \
@@ -108,10 +130,8 @@ static inline uint32_t wire_get_count(struct wire_in *in)
     static inline unused_ void type##_list_get(struct wire_in *in, struct type##_list *v)          \
     {                                                                                              \
         uint32_t count = wire_get_count(in);                                                       \
-        if (count > (size_t)(in->end - in->pos) / sizeof *v->items || (count && !in->arena))       \
-            in->failed = true;                                                                     \
-        if (in->failed || !count) return;                                                          \
-        v->items = arena_alloc(in->arena, count * sizeof *v->items);                               \
+        v->items = wire_list_items(in, count, sizeof *v->items, sizeof *v->items);                 \
+        if (!v->items) return;                                                                     \
         memcpy(v->items, wire_take(in, count * sizeof *v->items), count * sizeof *v->items);       \
         v->count = count;                                                                          \
     }                                                                                              \
@@ -182,7 +202,8 @@ void text_list_to_text(FILE *f, const struct text_list *v);
     fputs("\"" #name "\": ", f);                                                                   \
     type##_to_text(f, &v->name);
 
-void wire_record_end(struct wire_out *out, size_t head_offset); /* writes the byte count of a record */
+void wire_record_end(struct wire_out *out,
+                     size_t head_offset); /* writes the byte count of a record */
 
 /* foo_to_text prints JSON, which is also what --json shows. */
 #define WIRE_RECORD(record, FIELDS)                                                                \
@@ -202,9 +223,12 @@ void wire_record_end(struct wire_out *out, size_t head_offset); /* writes the by
         uint32_t size = wire_get_count(outer);                                                     \
         const uint8_t *p = wire_take(outer, size);                                                 \
         if (!p) return;                                                                            \
-        struct wire_in in = { .pos = p, .end = p + size, .arena = outer->arena };                  \
+        struct wire_in in = *outer;                                                                \
+        in.pos = p;                                                                                \
+        in.end = p + size;                                                                         \
         FIELDS(WIRE_GET)                                                                           \
     done:                                                                                          \
+        unused_;                                                                                   \
         if (in.failed) {                                                                           \
             outer->failed = true;                                                                  \
             memset(v, 0, sizeof *v);                                                               \
@@ -213,6 +237,7 @@ void wire_record_end(struct wire_out *out, size_t head_offset); /* writes the by
     static inline unused_ void record##_to_text(FILE *f, const struct record *v)                   \
     {                                                                                              \
         const char *separator = "";                                                                \
+        (void)separator;                                                                           \
         fputc('{', f);                                                                             \
         FIELDS(WIRE_TEXT)                                                                          \
         fputc('}', f);                                                                             \
@@ -233,13 +258,14 @@ void wire_record_end(struct wire_out *out, size_t head_offset); /* writes the by
     static inline unused_ void record##_list_get(struct wire_in *in, struct record##_list *v)      \
     {                                                                                              \
         uint32_t count = wire_get_count(in);                                                       \
-        if (count > (size_t)(in->end - in->pos) / sizeof(uint32_t) || (count && !in->arena))       \
-            in->failed = true;                                                                     \
-        if (in->failed || !count) return;                                                          \
-        v->items = arena_zalloc(in->arena, count * sizeof *v->items);                              \
+        v->items = wire_list_items(in, count, sizeof(uint32_t), sizeof *v->items);                 \
+        if (!v->items) return;                                                                     \
         for (uint32_t i = 0; i < count && !in->failed; i++)                                        \
             record##_get(in, &v->items[i]);                                                        \
-        if (!in->failed) v->count = count;                                                         \
+        if (in->failed)                                                                            \
+            v->items = NULL;                                                                       \
+        else                                                                                       \
+            v->count = count;                                                                      \
     }                                                                                              \
     static inline unused_ void record##_list_to_text(FILE *f, const struct record##_list *v)       \
     {                                                                                              \
