@@ -11,6 +11,7 @@ struct map_slot;
 struct map {
     struct map_slot *slots;
     size_t count, capacity, used; /* used: with tombstones */
+    bool has_byte_keys;
     uint64_t seed;
 };
 
