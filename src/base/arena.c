@@ -86,7 +86,8 @@ void *arena_alloc(struct arena *a, size_t size)
 
 void *arena_zalloc(struct arena *a, size_t size)
 {
-    return memset(arena_alloc(a, size), 0, size);
+    void *p = arena_alloc(a, size);
+    return size ? memset(p, 0, size) : p; /* of an empty arena nothing is NULL */
 }
 
 char *arena_text(struct arena *a, struct bytes src)
