@@ -1,17 +1,18 @@
 /* kv.h - ordered keys and transactions, in FoundationDB's model, whatever engine is below.
  *
- * A transaction reads one snapshot (plus its own writes), remembers what it read (unless it said KV_SNAPSHOT),
- * and commits atomically only if nothing that it read has changed. It does only KV work, may run twice, and
- * ends within 5 s and 10 MB on every engine:  KV_TXN_AGE_NS_MAX, KV_TXN_BYTES_MAX.
+ * A transaction reads one snapshot (plus its own writes), remembers what it read (unless it said
+ * KV_SNAPSHOT), and commits atomically only if nothing that it read has changed. It does only KV
+ * work, may run twice, and ends within 5 s and 10 MB on every engine:  KV_TXN_AGE_NS_MAX,
+ * KV_TXN_BYTES_MAX.
  *
- * Errors: TXN_CONFLICT, TXN_TOO_OLD, TXN_MAYBE_COMMITTED, … (error_table.h); kv_transact() retries as they ask.
- * Keys ≤ 511 bytes, values ≤ 100 000 bytes, on every engine.
+ * Errors: TXN_CONFLICT, TXN_TOO_OLD, TXN_MAYBE_COMMITTED, … (error_table.h); kv_transact() retries
+ * as they ask. Keys ≤ 511 bytes, values ≤ 100 000 bytes, on every engine.
  */
 #pragma once
 #include "base/arena.h"
 #include "loop/node.h"
 
-struct kv;     /* an open engine as one node sees it */
+struct kv; /* an open engine as one node sees it */
 struct kv_txn;
 
 enum { KV_KEY_BYTES_MAX = 511, KV_VALUE_BYTES_MAX = 100000, KV_TXN_BYTES_MAX = 10000000 };
@@ -25,23 +26,26 @@ struct kv_pair {
 struct kv_pairs {
     struct kv_pair *items;
     uint32_t count;
-    bool has_more; /* the range goes on behind the last item */
+    bool has_more; /* it ended at a limit: the range may go on behind the last item */
 };
 
 int kv_begin(struct kv *kv, struct kv_txn **ret) fiber_fn must_check;
-struct kv_txn *kv_end(struct kv_txn *txn); /* drops what was not committed; NULL is fine; returns NULL */
+struct kv_txn *
+kv_end(struct kv_txn *txn); /* drops what was not committed; NULL is fine; returns NULL */
 CLEANUP_FUNC(struct kv_txn *, kv_end)
 
 /* 1 and the value (arena), 0 when absent (*ret then empty), or an error. */
 int kv_get(struct kv_txn *txn, struct bytes key, enum kv_read mode, struct arena *arena,
            struct bytes *ret) fiber_fn must_check;
-/* Keys in [begin, end), at most @limit (0: 10 000) and about 1 MiB; with KV_REVERSE from the end. */
+/* Keys in [begin, end), at most @limit (0: 10 000) and about 1 MiB; with KV_REVERSE from the end.
+ */
 int kv_get_range(struct kv_txn *txn, struct bytes begin, struct bytes end, uint32_t limit,
                  enum kv_read mode, struct arena *arena, struct kv_pairs *ret) fiber_fn must_check;
 /* Several single reads in one trip. @ret_found[i] and @ret_values[i] as of kv_get(). */
 int kv_get_many(struct kv_txn *txn, const struct bytes *keys, uint32_t count, enum kv_read mode,
                 struct arena *arena, bool *ret_found, struct bytes *ret_values) fiber_fn must_check;
-/* Writes are buffered (copied). A key or value beyond the limits makes the commit fail with TXN_TOO_LARGE. */
+/* Writes are buffered (copied). A key or value beyond the limits makes the commit fail with
+ * TXN_TOO_LARGE. */
 void kv_set(struct kv_txn *txn, struct bytes key, struct bytes value);
 void kv_clear(struct kv_txn *txn, struct bytes key);
 void kv_clear_range(struct kv_txn *txn, struct bytes begin, struct bytes end);
@@ -52,17 +56,21 @@ void kv_add_conflict_range(struct kv_txn *txn, struct bytes begin, struct bytes 
 int kv_commit(struct kv_txn *txn) fiber_fn must_check;
 
 enum kv_retry { KV_RETRY_SAFE = 0, KV_RETRY_MAYBE_COMMITTED = 1 };
-/* Begins, runs fn(txn, arg), commits; on conflicts and the like starts over with backoff (10 ms doubling to 1 s,
- * until the fiber's deadline or 10 tries). fn's own error ends it without commit. TXN_MAYBE_COMMITTED is retried only when
+/* Begins, runs fn(txn, arg), commits; on conflicts and the like starts over with backoff (10 ms
+ * doubling to 1 s, until the fiber's deadline or 10 tries). fn's own error ends it without commit.
+ * TXN_MAYBE_COMMITTED is retried only when
  * @retry says that running twice is right. fn must reset its results at its start. */
-int kv_transact(struct kv *kv, enum kv_retry retry, int (*fn)(struct kv_txn *txn, void *arg), void *arg)
-    fiber_fn must_check;
+int kv_transact(struct kv *kv, enum kv_retry retry, int (*fn)(struct kv_txn *txn, void *arg),
+                void *arg) fiber_fn must_check;
 /* Read-only: nothing is checked at the end. */
-int kv_read_only(struct kv *kv, int (*fn)(struct kv_txn *txn, void *arg), void *arg) fiber_fn must_check;
+int kv_read_only(struct kv *kv, int (*fn)(struct kv_txn *txn, void *arg),
+                 void *arg) fiber_fn must_check;
 
-struct kv *kv_close(struct kv *kv) fiber_fn;
+struct kv *
+kv_close(struct kv *kv) fiber_fn; /* no transaction is left; NULL is fine; returns NULL */
 CLEANUP_FUNC(struct kv *, kv_close)
-const char *kv_describe(const struct kv *kv); /* "embedded, /var/lib/3fs/kv, served by pid 17", for people */
+const char *
+kv_describe(const struct kv *kv); /* "embedded, /var/lib/3fs/kv, served by pid 17", for people */
 
 /* The first key behind every key that starts with @prefix; prefix must not be all 0xff. */
 struct bytes kv_prefix_end(struct arena *arena, struct bytes prefix);
@@ -71,7 +79,8 @@ struct bytes kv_key_after(struct arena *arena, struct bytes key);
 
 /* ---- engines ---- */
 
-/* Memory, shared by every node of one loop that opens the same store; for the simulator and tests. */
+/* Memory, shared by every node of one loop that opens the same store; for the simulator and tests.
+ */
 struct kv_mem_store;
 struct kv_mem_profile {
     uint64_t delay_min_ns, delay_max_ns; /* of reads and commits */
@@ -83,16 +92,19 @@ struct kv_mem_store *kv_mem_store_free(struct kv_mem_store *store);
 void kv_mem_store_set(struct kv_mem_store *store, const struct kv_mem_profile *profile);
 int kv_mem_open(struct node *node, struct kv_mem_store *store, struct kv **ret) must_check;
 
-/* LMDB below @dir, for the services of one host. The process that gets the store's lock opens it and serves the
- * others over <dir>/kv.sock; when it dies another takes over within a second. Local file systems only. */
+/* LMDB below @dir, for the services of one host. The process that gets the store's lock opens it
+ * and serves the others over <dir>/kv.sock; when it dies another takes over within a second. Local
+ * file systems only. */
 struct kv_embedded_options {
     const char *dir;
-    uint64_t map_bytes; /* 0: 64 GiB of address space; a full map turns the store read-only (KV_FULL) */
+    uint64_t
+        map_bytes; /* 0: 64 GiB of address space; a full map turns the store read-only (KV_FULL) */
     bool read_only_tool; /* admin tools: never becomes the holder when another process holds it */
 };
-int kv_embedded_open(struct node *node, const struct kv_embedded_options *options, struct kv **ret) fiber_fn
-    must_check;
+int kv_embedded_open(struct node *node, const struct kv_embedded_options *options,
+                     struct kv **ret) fiber_fn must_check;
 
 /* Copies everything at one snapshot to a file, and back into an empty store. Any engine. */
 int kv_backup(struct kv *kv, const char *path) fiber_fn must_check;
-int kv_restore(struct kv *kv, const char *path) fiber_fn must_check; /* -ERR_META_EXISTS: store not empty */
+int kv_restore(struct kv *kv,
+               const char *path) fiber_fn must_check; /* -ERR_META_EXISTS: store not empty */
