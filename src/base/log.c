@@ -18,7 +18,7 @@ struct line {
     size_t size; /* never more than LINE_MAX_BYTES - 1: room for the newline */
 };
 
-static void line_vprintf(struct line *line, const char *fmt, va_list args)
+static void printf_(2, 0) line_vprintf(struct line *line, const char *fmt, va_list args)
 {
     size_t room = sizeof(line->text) - line->size;
     int n = vsnprintf(line->text + line->size, room, fmt, args);

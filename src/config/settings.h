@@ -64,10 +64,10 @@ struct setting {
 };
 
 #define SETTING_MEMBER(kind, member, key, def, class, doc) setting_##kind member;
-#define SETTING_ROW(kind, member, key, def, class, doc)                                              \
-    {                                                                                                \
-        SETTING_##kind, key, def, SETTING_##class, doc, offsetof(struct SETTING_STRUCT_NAME, member) \
-    },
+/* clang-format off */
+#define SETTING_ROW(kind, member, key, def, class, doc) \
+    { SETTING_##kind, key, def, SETTING_##class, doc, offsetof(struct SETTING_STRUCT_NAME, member) },
+/* clang-format on */
 #define SETTINGS_STRUCT(name, LIST)                                                                \
     struct name {                                                                                  \
         LIST(SETTING_MEMBER)                                                                       \
