@@ -1,8 +1,10 @@
 /* mgmtd.h - messages of the cluster manager: nodes, heartbeats, chains, routing, configuration, users.
  *
  * Routing is a set of records (nodes, chains, chain tables), each stamped with the routing version at which it
- * last changed. A watcher says which (term, version) it has and gets, as soon as there is something newer, the
- * records stamped later. Wide answers are split: more = 1 says ask again with the cursor given.
+ * last changed; no two changes share a version. A watcher says which (term, version) it has and gets, as soon as
+ * there is something newer, the records stamped later, in the order of their stamps. Wide answers are split:
+ * more = 1 says ask again with the cursor given; what changes in between comes with a later part. An answer with
+ * full = 1 (another term, an unknown version) starts over: parts collected before it are to be dropped.
  */
 #pragma once
 #include "proto/common.h"
@@ -20,7 +22,7 @@ enum local_state { LOCAL_INVALID = 0, LOCAL_UPTODATE = 1, LOCAL_ONLINE = 2, LOCA
 enum config_status { CONFIG_NORMAL, CONFIG_DIRTY, CONFIG_FAILED, CONFIG_UNKNOWN, CONFIG_STALE };
 enum tag_mode { TAG_REPLACE, TAG_UPSERT, TAG_REMOVE };
 enum chain_update_mode { CHAIN_ADD, CHAIN_REMOVE };
-enum { CHAIN_TARGET_COUNT_MAX = 16, CHAIN_TABLE_CHAIN_COUNT_MAX = 1 << 20 };
+enum { CHAIN_TARGET_COUNT_MAX = 16, CHAIN_TABLE_CHAIN_COUNT_MAX = 1 << 17 };
 
 #define NODE_INFO(F)                                                                               \
     F(u32, node_id, "")                                                                            \
@@ -73,7 +75,8 @@ WIRE_LIST(chain_table)
     F(u64, term, "of the routing that the watcher has; 0: none")                                   \
     F(u64, version, "of the same")                                                                 \
     F(u64, wait_ns, "wait that long for something newer; 0: answer at once")                       \
-    F(u64, cursor, "0, or as given by an answer with more = 1")
+    F(u64, cursor, "0, or as given by an answer with more = 1")                                    \
+    F(u64, cursor_term, "the term of that answer")
 WIRE_RECORD(get_routing_request, GET_ROUTING_REQUEST)
 #define GET_ROUTING_REPLY(F)                                                                       \
     F(u64, term, "")                                                                               \
