@@ -1,4 +1,5 @@
-/* arena.c - bump allocation in blocks that double up to 1 MiB; large requests get a block of their own. */
+/* arena.c - bump allocation in blocks that double up to 1 MiB; large requests get a block of their
+ * own. */
 #include "base/arena.h"
 
 #include "base/check.h"

@@ -1,6 +1,7 @@
 /* arena.h - memory that lives and dies together: a request's, a reply's, a command's.
  *
- * Allocation never fails for the caller: out of memory ends the process. Nothing is freed one by one.
+ * Allocation never fails for the caller: out of memory ends the process. Nothing is freed one by
+ * one.
  */
 #pragma once
 #include "base/bytes.h"

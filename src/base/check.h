@@ -1,6 +1,8 @@
-/* check.h - assertions that are never compiled out: a failed one is a bug of ours and ends the process.
+/* check.h - assertions that are never compiled out: a failed one is a bug of ours and ends the
+ * process.
  *
- * What comes from the environment (wire, disk, user, shared memory) is never asserted: it is an error.
+ * What comes from the environment (wire, disk, user, shared memory) is never asserted: it is an
+ * error.
  */
 #pragma once
 #include "base/cleanup.h"

@@ -1,8 +1,8 @@
 /* cleanup.h - attributes and scope-bound resource release.
  *
- * cleanup_(f) runs f(&variable) when the variable leaves its scope; TAKE_PTR() moves a pointer out so
- * that nothing is released. CLEANUP_FUNC(type, f) makes f##p for pointers, for destructors that accept
- * NULL. No code of ours uses goto for clean-up.
+ * cleanup_(f) runs f(&variable) when the variable leaves its scope; TAKE_PTR() moves a pointer out
+ * so that nothing is released. CLEANUP_FUNC(type, f) makes f##p for pointers, for destructors that
+ * accept NULL. No code of ours uses goto for clean-up.
  */
 #pragma once
 #include <stdlib.h>
@@ -13,7 +13,8 @@
 #define printf_(fmt, va) __attribute__((format(printf, fmt, va)))
 #define cleanup_(f)      __attribute__((cleanup(f)))
 
-/* Marks a function that may suspend the calling fiber: state read before the call is stale after it. */
+/* Marks a function that may suspend the calling fiber: state read before the call is stale after
+ * it. */
 #define fiber_fn
 
 #define TAKE_PTR(p)                                                                                \

@@ -1,7 +1,9 @@
-/* error.h - one integer for every outcome: 0 or more is success, a negative status code is an error.
+/* error.h - one integer for every outcome: 0 or more is success, a negative status code is an
+ * error.
  *
- * Codes are -ERR_<SYMBOL> of error_table.h, or -(ERR_SYSTEM_BASE + errno) for what the operating system
- * said. Pass up what you do not understand, and never match a code that your callee does not document.
+ * Codes are -ERR_<SYMBOL> of error_table.h, or -(ERR_SYSTEM_BASE + errno) for what the operating
+ * system said. Pass up what you do not understand, and never match a code that your callee does not
+ * document.
  */
 #pragma once
 #include "base/cleanup.h"

@@ -1,4 +1,5 @@
-/* list.h - intrusive doubly linked list; the head is a node of its own, an unlinked node points at itself. */
+/* list.h - intrusive doubly linked list; the head is a node of its own, an unlinked node points at
+ * itself. */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -7,7 +8,10 @@ struct list {
     struct list *prev, *next;
 };
 
-#define LIST_INIT(l) { &(l), &(l) }
+#define LIST_INIT(l)                                                                               \
+    {                                                                                              \
+        &(l), &(l)                                                                                 \
+    }
 
 static inline void list_init(struct list *l)
 {

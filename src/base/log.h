@@ -1,8 +1,11 @@
-/* log.h - one line per event, to a sink that belongs to a node; libraries return errors, roles log them.
+/* log.h - one line per event, to a sink that belongs to a node; libraries return errors, roles log
+ * them.
  *
- *   2026-11-22T15:04:05.123456 WARN  storage-1001 [fiber name] chunk 0-1: cannot stage: 4011(ChunkWriteFailed)
+ *   2026-11-22T15:04:05.123456 WARN  storage-1001 [fiber name] chunk 0-1: cannot stage:
+ * 4011(ChunkWriteFailed)
  *
- * A struct log hangs off a node. It is not thread-safe beyond one write() a line (lines never interleave).
+ * A struct log hangs off a node. It is not thread-safe beyond one write() a line (lines never
+ * interleave).
  */
 #pragma once
 #include "base/error.h"
@@ -15,12 +18,14 @@ struct log {
     const char *who;                  /* node name, borrowed */
     uint64_t (*wall_ns)(void *clock); /* wall clock for the time column; NULL leaves it out */
     void *clock;
-    const char *(*context)(void);     /* name of the running fiber or request; NULL or "" leaves it out */
+    const char *(*context)(
+        void); /* name of the running fiber or request; NULL or "" leaves it out */
     void (*sink)(void *sink_arg, enum log_level level, const char *line, size_t size);
     void *sink_arg; /* the default sink (NULL) writes to stderr */
 };
 
-/* Logs and returns @r, so that `return log_error(...)` reads well; r < 0 appends ": <code>(<name>)". */
+/* Logs and returns @r, so that `return log_error(...)` reads well; r < 0 appends ":
+ * <code>(<name>)". */
 int log_at(const struct log *log, enum log_level level, int r, const char *fmt, ...) printf_(4, 5);
 /* -1 when @text names no level. */
 int log_level_parse(const char *text);

@@ -1,6 +1,7 @@
 /* metrics.h - named counters and gauges of one node, read by the monitor and by tests.
  *
- * A counter only grows, a gauge is set. Names are as operators of 3FS know them where such a one exists.
+ * A counter only grows, a gauge is set. Names are as operators of 3FS know them where such a one
+ * exists.
  */
 #pragma once
 #include "base/cleanup.h"

@@ -1,7 +1,7 @@
 /* meta_client.h - calls to the metadata services: picks one, stays with it, moves on when it fails.
  *
- * Changes carry a fresh request uuid that retries keep, so they happen once. Every call retries RETRY and
- * FAILOVER statuses with backoff until the fiber's deadline or total_timeout_ns.
+ * Changes carry a fresh request uuid that retries keep, so they happen once. Every call retries
+ * RETRY and FAILOVER statuses with backoff until the fiber's deadline or total_timeout_ns.
  */
 #pragma once
 #include "client/mgmtd_client.h"
@@ -20,14 +20,16 @@ CLEANUP_FUNC(struct meta_client *, meta_client_free)
 
 /* Fills @base for a new request of @user: client, fresh request uuid. */
 void meta_base_init(struct meta_client *c, const struct user_info *user, struct meta_base *base);
-/* Any method of proto/meta.h; the request begins with a meta_base set by meta_base_init(). Replies live in
+/* Any method of proto/meta.h; the request begins with a meta_base set by meta_base_init(). Replies
+ * live in
  * @arena. @ret_error_text may be NULL. */
 int meta_call(struct meta_client *c, const struct rpc_method *method, struct arena *arena,
               const void *request, void *reply, const char **ret_error_text) fiber_fn must_check;
-/* Walks an absolute path from the root, following symlinks in the middle, and at the end if @follow. At most 40
- * symlinks. */
-int meta_walk(struct meta_client *c, const struct user_info *user, struct arena *arena, const char *path,
-              bool follow, struct inode *ret) fiber_fn must_check;
+/* Walks an absolute path from the root, following symlinks in the middle, and at the end if
+ * @follow. At most 40 symlinks. */
+int meta_walk(struct meta_client *c, const struct user_info *user, struct arena *arena,
+              const char *path, bool follow, struct inode *ret) fiber_fn must_check;
 /* As meta_walk() for the parent of the last component; @ret_name borrows from @path. */
 int meta_walk_parent(struct meta_client *c, const struct user_info *user, struct arena *arena,
-                     const char *path, struct inode *ret_parent, struct bytes *ret_name) fiber_fn must_check;
+                     const char *path, struct inode *ret_parent,
+                     struct bytes *ret_name) fiber_fn must_check;

@@ -1,9 +1,11 @@
-/* storage_client.h - reads and updates of chunks by whichever node can serve them, retried until a deadline.
+/* storage_client.h - reads and updates of chunks by whichever node can serve them, retried until a
+ * deadline.
  *
- * Operations name chain ids; the client finds the chain's members in the routing, picks a replica (reads: any
- * SERVING one, spread; updates and queries: the head), groups by node, sends in parallel within limits, and on
- * failure refreshes the routing or moves to another replica, with backoff, under one total deadline (the fiber's,
- * or options.total_timeout_ns). An update keeps its (channel, seq) through retries, so it happens exactly once.
+ * Operations name chain ids; the client finds the chain's members in the routing, picks a replica
+ * (reads: any SERVING one, spread; updates and queries: the head), groups by node, sends in
+ * parallel within limits, and on failure refreshes the routing or moves to another replica, with
+ * backoff, under one total deadline (the fiber's, or options.total_timeout_ns). An update keeps its
+ * (channel, seq) through retries, so it happens exactly once.
  */
 #pragma once
 #include "client/mgmtd_client.h"
@@ -38,33 +40,39 @@ struct read_options {
     uint32_t target_index; /* TARGET_INDEX: position in the chain */
     uint32_t flags;        /* io_flags */
 };
-/* Any number of reads; 0 when each has its status set (CHUNK_NOT_FOUND is fine), else the first error. */
+/* Any number of reads; 0 when each has its status set (CHUNK_NOT_FOUND is fine), else the first
+ * error. */
 int storage_read(struct storage_client *c, struct chunk_read *reads, uint32_t count,
                  const struct read_options *options) fiber_fn must_check;
 
 struct chunk_write {
     uint32_t chain_id;
     struct chunk_id chunk;
-    enum update_kind kind;   /* WRITE, REMOVE, TRUNCATE, EXTEND */
+    enum update_kind kind; /* WRITE, REMOVE, TRUNCATE, EXTEND */
     uint32_t generation;
     uint32_t offset, length; /* WRITE: bytes of @from; TRUNCATE, EXTEND: the new length */
     uint32_t chunk_size;
     const void *from;
-    int status;              /* out */
-    uint32_t chunk_length;   /* out */
-    uint64_t version;        /* out */
+    int status;            /* out */
+    uint32_t chunk_length; /* out */
+    uint64_t version;      /* out */
 };
-/* In parallel; writes to one chunk must not be in one call. 0 or the first error; each has its status. */
-int storage_write(struct storage_client *c, struct chunk_write *writes, uint32_t count) fiber_fn must_check;
+/* In parallel; writes to one chunk must not be in one call. 0 or the first error; each has its
+ * status. */
+int storage_write(struct storage_client *c, struct chunk_write *writes,
+                  uint32_t count) fiber_fn must_check;
 
 /* The greatest chunk of @inode in [index_begin, index_end) on one chain. */
-int storage_query_last(struct storage_client *c, uint32_t chain_id, uint64_t inode, uint32_t index_begin,
-                       uint64_t index_end, struct last_chunk_reply *ret) fiber_fn must_check;
+int storage_query_last(struct storage_client *c, uint32_t chain_id, uint64_t inode,
+                       uint32_t index_begin, uint64_t index_end,
+                       struct last_chunk_reply *ret) fiber_fn must_check;
 /* Removes all chunks of the range on one chain, in as many calls as needed. */
-int storage_remove_range(struct storage_client *c, uint32_t chain_id, uint64_t inode, uint32_t index_begin,
-                         uint64_t index_end, uint32_t generation, uint64_t *ret_removed) fiber_fn must_check;
-int storage_set_floor(struct storage_client *c, uint32_t chain_id, uint64_t inode, uint32_t generation) fiber_fn
-    must_check;
+int storage_remove_range(struct storage_client *c, uint32_t chain_id, uint64_t inode,
+                         uint32_t index_begin, uint64_t index_end, uint32_t generation,
+                         uint64_t *ret_removed) fiber_fn must_check;
+int storage_set_floor(struct storage_client *c, uint32_t chain_id, uint64_t inode,
+                      uint32_t generation) fiber_fn must_check;
 /* Every replica's view of one chunk; @ret has as many as the chain has members (arena). */
-int storage_query_chunk(struct storage_client *c, struct arena *arena, uint32_t chain_id, struct chunk_id chunk,
-                        struct chunk_reply **ret, uint32_t *ret_count) fiber_fn must_check;
+int storage_query_chunk(struct storage_client *c, struct arena *arena, uint32_t chain_id,
+                        struct chunk_id chunk, struct chunk_reply **ret,
+                        uint32_t *ret_count) fiber_fn must_check;

@@ -1,5 +1,5 @@
-/* sync.h - waiting for each other inside one scheduler: FIFO everywhere, every wait honours deadline and
- * cancellation. None of these is for threads.
+/* sync.h - waiting for each other inside one scheduler: FIFO everywhere, every wait honours
+ * deadline and cancellation. None of these is for threads.
  */
 #pragma once
 #include "fiber/fiber.h"
@@ -53,9 +53,11 @@ struct channel {
 };
 void channel_init(struct channel *c, uint32_t capacity);
 void channel_done(struct channel *c); /* frees the slots; items still inside are the caller's */
-int channel_send(struct channel *c, void *item) fiber_fn must_check;      /* -ERR_CANCELED also if closed */
-bool channel_try_send(struct channel *c, void *item);                     /* false when full or closed */
-int channel_receive(struct channel *c, void **ret) fiber_fn must_check;   /* -ERR_CANCELED: closed and empty */
+int channel_send(struct channel *c,
+                 void *item) fiber_fn must_check;     /* -ERR_CANCELED also if closed */
+bool channel_try_send(struct channel *c, void *item); /* false when full or closed */
+int channel_receive(struct channel *c,
+                    void **ret) fiber_fn must_check; /* -ERR_CANCELED: closed and empty */
 void *channel_try_receive(struct channel *c);
 void channel_close(struct channel *c);
 
@@ -68,4 +70,5 @@ struct event {
 void event_init(struct event *e);
 void event_set(struct event *e, int result);
 void event_reset(struct event *e);
-int event_wait(struct event *e, const char *what) fiber_fn must_check; /* the result given to event_set() */
+int event_wait(struct event *e,
+               const char *what) fiber_fn must_check; /* the result given to event_set() */

@@ -1,8 +1,8 @@
 /* fault.h - named places in product code where rules may fail, delay or suspend; and mutants.
  *
- * FAULT("storage.stage.before_sync") is the only hook in product code. Without rules it costs one load.
- * A mutant is a rule of the protocol taken out on purpose, chosen at run time by the simulator only, to
- * prove that its checkers bite; every mutant has a row in MUTANT_TABLE.
+ * FAULT("storage.stage.before_sync") is the only hook in product code. Without rules it costs one
+ * load. A mutant is a rule of the protocol taken out on purpose, chosen at run time by the
+ * simulator only, to prove that its checkers bite; every mutant has a row in MUTANT_TABLE.
  */
 #pragma once
 #include "loop/node.h"
@@ -10,7 +10,7 @@
 enum fault_kind { FAULT_FAIL, FAULT_DELAY, FAULT_SUSPEND };
 
 struct fault_rule {
-    const char *point;   /* copied */
+    const char *point; /* copied */
     enum fault_kind kind;
     int error;           /* FAULT_FAIL: what the point returns */
     uint64_t delay_ns;   /* FAULT_DELAY */
@@ -21,8 +21,8 @@ struct fault_rule {
 struct fault_table *fault_table_new(void);
 struct fault_table *fault_table_free(struct fault_table *t);
 void fault_add(struct node *node, const struct fault_rule *rule);
-void fault_clear(struct node *node);                       /* all rules; wakes the suspended */
-void fault_resume(struct node *node, const char *point);   /* wakes fibers suspended there */
+void fault_clear(struct node *node);                     /* all rules; wakes the suspended */
+void fault_resume(struct node *node, const char *point); /* wakes fibers suspended there */
 uint32_t fault_hits(const struct node *node, const char *point);
 
 /* 0, or the error of a matching rule; may wait. */
@@ -50,5 +50,6 @@ const char *mutant_rule(enum mutant mutant);
 #define MUTANT(sym)                                                                                \
     ({                                                                                             \
         struct node *mutant_node_ = node_self();                                                   \
-        mutant_node_ && mutant_node_->faults && mutant_is_active(mutant_node_, MUTANT_##sym);      \
+        (mutant_node_ && mutant_node_->faults) ? mutant_is_active(mutant_node_, MUTANT_##sym)      \
+                                               : false;                                            \
     })

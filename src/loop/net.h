@@ -2,7 +2,8 @@
  *
  * Address text: "TCP://host:port", "IPoIB://…" (the same), "RDMA://…" (see rpc), "UNIX:///path",
  * "LOCAL://…"; "[v6]:port" for IPv6; without a scheme TCP. Names are resolved at connect time.
- * In the simulator a host is the machine's name, and the world delays, loses, resets and partitions.
+ * In the simulator a host is the machine's name, and the world delays, loses, resets and
+ * partitions.
  */
 #pragma once
 #include "loop/node.h"
@@ -18,22 +19,26 @@ struct net_address {
 
 /* -ERR_RPC_INVALID_ADDR when malformed. */
 int net_address_parse(const char *text, struct net_address *ret) must_check;
-const char *net_address_to_text(const struct net_address *a, char *buf, size_t size); /* 256 suffices */
+const char *net_address_to_text(const struct net_address *a, char *buf,
+                                size_t size); /* 256 suffices */
 
 struct listener;
 struct stream;
 
 /* Port 0 picks one; listener_address() tells. -ERR_RPC_LISTEN_FAILED (in use) or a system code. */
-int net_listen(struct node *node, const struct net_address *at, struct listener **ret) fiber_fn must_check;
+int net_listen(struct node *node, const struct net_address *at,
+               struct listener **ret) fiber_fn must_check;
 const struct net_address *listener_address(const struct listener *l);
 int listener_accept(struct listener *l, struct stream **ret) fiber_fn must_check;
 struct listener *listener_close(struct listener *l); /* wakes accepters with -ERR_CANCELED */
 CLEANUP_FUNC(struct listener *, listener_close)
 
 /* -ERR_RPC_CONNECT_FAILED, -ERR_TIMEOUT. TCP_NODELAY and keep-alive are on. */
-int net_connect(struct node *node, const struct net_address *to, struct stream **ret) fiber_fn must_check;
+int net_connect(struct node *node, const struct net_address *to,
+                struct stream **ret) fiber_fn must_check;
 
-/* At least one byte, 0 at the end of the stream, -ERR_RPC_SOCKET_CLOSED on reset. One reader at a time. */
+/* At least one byte, 0 at the end of the stream, -ERR_RPC_SOCKET_CLOSED on reset. One reader at a
+ * time. */
 ssize_t stream_read(struct stream *s, void *buf, size_t size) fiber_fn must_check;
 ssize_t stream_readv(struct stream *s, const struct iovec *iov, int count) fiber_fn must_check;
 /* Exactly @size, or -ERR_RPC_SOCKET_CLOSED at an early end. */

@@ -1,8 +1,9 @@
-/* node.h - one running instance of a role and everything that hangs off it; there are no mutable globals.
+/* node.h - one running instance of a role and everything that hangs off it; there are no mutable
+ * globals.
  *
- * A process may run several nodes on one loop (`c3fs up --one-process`), and the simulator runs a whole
- * cluster of them on one. A node is what can crash: node_stop() ends all its fibers, and in the simulator
- * sim_crash() takes its machine's unsynced bytes with it.
+ * A process may run several nodes on one loop (`c3fs up --one-process`), and the simulator runs a
+ * whole cluster of them on one. A node is what can crash: node_stop() ends all its fibers, and in
+ * the simulator sim_crash() takes its machine's unsynced bytes with it.
  */
 #pragma once
 #include "base/log.h"
@@ -35,12 +36,15 @@ struct node *node_self(void);
 
 /* ---- clocks: TIME_NEVER never occurs ---- */
 
-uint64_t node_now_ns(struct node *node);  /* CLOCK_BOOTTIME; may drift in the simulator; only for intervals */
-uint64_t node_wall_ns(struct node *node); /* CLOCK_REALTIME; may jump; only for timestamps that people see */
+/* CLOCK_BOOTTIME; may drift in the simulator; only for intervals. */
+uint64_t node_now_ns(struct node *node);
+/* CLOCK_REALTIME; may jump; only for timestamps that people see. */
+uint64_t node_wall_ns(struct node *node);
 
 /* ---- randomness ---- */
 
-void node_random_bytes(struct node *node, void *buf, size_t size); /* secure on real back ends, seeded in sim */
+/* Secure on real back ends, seeded in the simulator. */
+void node_random_bytes(struct node *node, void *buf, size_t size);
 uint64_t node_random_u64(struct node *node);
 uint64_t node_random_below(struct node *node, uint64_t bound); /* uniform in [0, bound) */
 

@@ -1,7 +1,8 @@
 /* meta.h - messages of the metadata service: POSIX operations on inodes and directory entries.
  *
- * Every change carries {client, request} uuids and is idempotent: a retry of a request that was executed gets the
- * first answer. Names are single components (no '/', not empty, ≤ 255 bytes); paths are walked by the client.
+ * Every change carries {client, request} uuids and is idempotent: a retry of a request that was
+ * executed gets the first answer. Names are single components (no '/', not empty, ≤ 255 bytes);
+ * paths are walked by the client.
  */
 #pragma once
 #include "proto/common.h"
@@ -13,15 +14,21 @@
 #define INODE_MAX     0x01ffffffffffffffull
 #define TRIM_NONE     UINT64_MAX
 
-enum { NAME_BYTES_MAX = 255, SYMLINK_BYTES_MAX = 4095, XATTR_VALUE_BYTES_MAX = 65536, LINK_COUNT_MAX = 65535 };
+enum {
+    NAME_BYTES_MAX = 255,
+    SYMLINK_BYTES_MAX = 4095,
+    XATTR_VALUE_BYTES_MAX = 65536,
+    LINK_COUNT_MAX = 65535
+};
 
 #define LAYOUT(F)                                                                                  \
     F(u32, table_id, "chain table; 0 with table_version 0: chains are chain ids themselves")       \
     F(u32, table_version, "0 (directories): the latest at file creation")                          \
     F(u32, chunk_size, "bytes; a power of two, CHUNK_BYTES_MIN to CHUNK_BYTES_MAX")                \
     F(u32, stripe, "chains that the file is spread over")                                          \
-    F(u32_list, chains, "1-based indexes into the table, stripe of them; chunk i is on [i % stripe]; "  \
-                        "empty for directories")
+    F(u32_list, chains,                                                                            \
+      "1-based indexes into the table, stripe of them; chunk i is on [i % stripe]; "               \
+      "empty for directories")
 WIRE_RECORD(layout, LAYOUT)
 
 #define INODE(F)                                                                                   \
@@ -47,7 +54,8 @@ WIRE_RECORD(inode, INODE)
 WIRE_LIST(inode)
 
 enum meta_flags {
-    META_KERNEL_CHECKED = 1, /* permissions were checked by the caller's kernel; needs the ROOT right */
+    META_KERNEL_CHECKED =
+        1, /* permissions were checked by the caller's kernel; needs the ROOT right */
 };
 
 /* Begins every request. */
@@ -121,9 +129,17 @@ WIRE_RECORD(append_request, APPEND_REQUEST)
 WIRE_RECORD(append_reply, APPEND_REPLY)
 
 enum setattr_set {
-    SETATTR_MODE = 1, SETATTR_UID = 2, SETATTR_GID = 4, SETATTR_LENGTH = 8, SETATTR_ATIME = 16,
-    SETATTR_MTIME = 32, SETATTR_ATIME_NOW = 64, SETATTR_MTIME_NOW = 128, SETATTR_FLAGS = 256,
-    SETATTR_LAYOUT = 512, SETATTR_EXTEND_ONLY = 1024, /* with LENGTH: never shrinks (fallocate) */
+    SETATTR_MODE = 1,
+    SETATTR_UID = 2,
+    SETATTR_GID = 4,
+    SETATTR_LENGTH = 8,
+    SETATTR_ATIME = 16,
+    SETATTR_MTIME = 32,
+    SETATTR_ATIME_NOW = 64,
+    SETATTR_MTIME_NOW = 128,
+    SETATTR_FLAGS = 256,
+    SETATTR_LAYOUT = 512,
+    SETATTR_EXTEND_ONLY = 1024, /* with LENGTH: never shrinks (fallocate) */
     SETATTR_KILL_SUID = 2048
 };
 #define SETATTR_REQUEST(F)                                                                         \

@@ -1,21 +1,31 @@
-/* mgmtd.h - messages of the cluster manager: nodes, heartbeats, chains, routing, configuration, users.
+/* mgmtd.h - messages of the cluster manager: nodes, heartbeats, chains, routing, configuration,
+ * users.
  *
- * Routing is a set of records (nodes, chains, chain tables), each stamped with the routing version at which it
- * last changed; no two changes share a version. A watcher says which (term, version) it has and gets, as soon as
- * there is something newer, the records stamped later, in the order of their stamps. Wide answers are split:
- * more = 1 says ask again with the cursor given; what changes in between comes with a later part. An answer with
- * full = 1 (another term, an unknown version) starts over: parts collected before it are to be dropped.
+ * Routing is a set of records (nodes, chains, chain tables), each stamped with the routing version
+ * at which it last changed; no two changes share a version. A watcher says which (term, version) it
+ * has and gets, as soon as there is something newer, the records stamped later, in the order of
+ * their stamps. Wide answers are split: more = 1 says ask again with the cursor given; what changes
+ * in between comes with a later part. An answer with full = 1 (another term, an unknown version)
+ * starts over: parts collected before it are to be dropped.
  */
 #pragma once
 #include "proto/common.h"
 #include "rpc/rpc.h"
 
 enum node_status {
-    NODE_PRIMARY_MGMTD, NODE_HEARTBEAT_CONNECTED, NODE_HEARTBEAT_CONNECTING, NODE_HEARTBEAT_FAILED,
-    NODE_DISABLED, NODE_STATUS_MAX
+    NODE_PRIMARY_MGMTD,
+    NODE_HEARTBEAT_CONNECTED,
+    NODE_HEARTBEAT_CONNECTING,
+    NODE_HEARTBEAT_FAILED,
+    NODE_DISABLED,
+    NODE_STATUS_MAX
 };
 enum public_state {
-    PUBLIC_INVALID = 0, PUBLIC_SERVING = 1, PUBLIC_LASTSRV = 2, PUBLIC_SYNCING = 4, PUBLIC_WAITING = 8,
+    PUBLIC_INVALID = 0,
+    PUBLIC_SERVING = 1,
+    PUBLIC_LASTSRV = 2,
+    PUBLIC_SYNCING = 4,
+    PUBLIC_WAITING = 8,
     PUBLIC_OFFLINE = 16
 };
 enum local_state { LOCAL_INVALID = 0, LOCAL_UPTODATE = 1, LOCAL_ONLINE = 2, LOCAL_OFFLINE = 4 };
@@ -166,7 +176,8 @@ WIRE_RECORD(get_config_request, GET_CONFIG_REQUEST)
     F(text, desc, "")
 WIRE_RECORD(config_info, CONFIG_INFO)
 WIRE_LIST(config_info)
-#define CONFIG_VERSIONS_REPLY(F) F(config_info_list, configs, "latest of each type, without content")
+#define CONFIG_VERSIONS_REPLY(F)                                                                   \
+    F(config_info_list, configs, "latest of each type, without content")
 WIRE_RECORD(config_versions_reply, CONFIG_VERSIONS_REPLY)
 
 #define CHAIN_SPEC(F)                                                                              \
@@ -257,7 +268,8 @@ WIRE_LIST(user_token)
     F(user_token_list, tokens, "the endless one first")
 WIRE_RECORD(user_attr, USER_ATTR)
 WIRE_LIST(user_attr)
-/* Fields to set are named by bits: 1 name, 2 groups, 4 root, 8 admin, 16 token, 32 invalidate older tokens. */
+/* Fields to set are named by bits: 1 name, 2 groups, 4 root, 8 admin, 16 token, 32 invalidate older
+ * tokens. */
 #define USER_REQUEST(F)                                                                            \
     F(user_attr, user, "uid always; tokens[0] with bit 16, empty text: make a new one")            \
     F(u32, set, "bits; for user_set and user_set_token")                                           \

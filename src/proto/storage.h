@@ -1,19 +1,20 @@
 /* storage.h - messages of the storage service: chunks, updates through a chain, recovery, targets.
  *
- * Read data: the bulk part of a batch_read reply is exactly the sum of the requested lengths, in order; what a
- * chunk does not have (hole, past its end, failed io) is zeros there, and result.length says how much is real.
- * Write data: the bulk part of write and update requests.
+ * Read data: the bulk part of a batch_read reply is exactly the sum of the requested lengths, in
+ * order; what a chunk does not have (hole, past its end, failed io) is zeros there, and
+ * result.length says how much is real. Write data: the bulk part of write and update requests.
  */
 #pragma once
 #include "proto/common.h"
 #include "proto/mgmtd.h"
 
 enum update_kind {
-    UPDATE_WRITE = 1,    /* bytes at an offset */
+    UPDATE_WRITE = 1, /* bytes at an offset */
     UPDATE_REMOVE = 2,
     UPDATE_TRUNCATE = 4, /* sets the chunk's length, shorter or (zeros) longer; creates it */
     UPDATE_EXTEND = 8,   /* only ever longer */
-    UPDATE_REPLACE = 16  /* the whole chunk as its sender has it: resync, and writes to a syncing successor */
+    UPDATE_REPLACE =
+        16 /* the whole chunk as its sender has it: resync, and writes to a syncing successor */
 };
 enum io_flags { IO_ALLOW_UNCOMMITTED = 8 };
 enum { CHUNK_BYTES_MIN = 64 << 10, CHUNK_BYTES_MAX = 64 << 20, CHUNK_CRC_BLOCK_BYTES = 4096 };
@@ -109,7 +110,8 @@ WIRE_RECORD(last_chunk_reply, LAST_CHUNK_REPLY)
     F(u8, more, "call again")
 WIRE_RECORD(remove_chunks_reply, REMOVE_CHUNKS_REPLY)
 
-/* Writes to @inode with a lower generation are refused from now on, on every member of the chain. */
+/* Writes to @inode with a lower generation are refused from now on, on every member of the chain.
+ */
 #define SET_FLOOR_REQUEST(F)                                                                       \
     F(u32, chain_id, "")                                                                           \
     F(u32, chain_version, "")                                                                      \
@@ -117,8 +119,8 @@ WIRE_RECORD(remove_chunks_reply, REMOVE_CHUNKS_REPLY)
     F(u32, generation, "")
 WIRE_RECORD(set_floor_request, SET_FLOOR_REQUEST)
 
-/* To every other serving member: are you still on this chain version? Lets a replica without a valid lease
- * answer reads. Refused with CHAIN_VERSION_MISMATCH. */
+/* To every other serving member: are you still on this chain version? Lets a replica without a
+ * valid lease answer reads. Refused with CHAIN_VERSION_MISMATCH. */
 #define CHAIN_VERSION_REQUEST(F)                                                                   \
     F(u32, chain_id, "")                                                                           \
     F(u32, chain_version, "")

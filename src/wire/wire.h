@@ -194,8 +194,7 @@ void text_list_to_text(FILE *f, const struct text_list *v);
 #define WIRE_MEMBER(type, name, doc) wire_##type name;
 #define WIRE_PUT(type, name, doc)    type##_put(out, &v->name);
 #define WIRE_GET(type, name, doc)                                                                  \
-    if (in.pos == in.end) goto done;                                                               \
-    type##_get(&in, &v->name);
+    if (in.pos != in.end) type##_get(&in, &v->name);
 #define WIRE_TEXT(type, name, doc)                                                                 \
     fputs(separator, f);                                                                           \
     separator = ", ";                                                                              \
@@ -227,8 +226,6 @@ void wire_record_end(struct wire_out *out,
         in.pos = p;                                                                                \
         in.end = p + size;                                                                         \
         FIELDS(WIRE_GET)                                                                           \
-    done:                                                                                          \
-        unused_;                                                                                   \
         if (in.failed) {                                                                           \
             outer->failed = true;                                                                  \
             memset(v, 0, sizeof *v);                                                               \
