@@ -151,8 +151,13 @@ int rpc_call(struct rpc_target target, const struct rpc_service *service,
     int service##_##name(struct rpc_target target, const struct rpc_options *options,              \
                          const struct request *req, struct reply *rep) fiber_fn must_check;
 
+#define RPC_METHOD_ENUM(service, id, name, request, reply) service##_##name##_at,
+/* The struct rpc_method of a method, for calls that choose their server: RPC_METHOD(mgmtd, list_sessions). */
+#define RPC_METHOD(service, name) (&service##_service.methods[service##_##name##_at])
+
 /* In the service's header. */
 #define RPC_SERVICE_DECLARE(service, METHODS)                                                      \
+    enum { METHODS(RPC_METHOD_ENUM, service) service##_method_count };                             \
     struct service##_handlers {                                                                    \
         METHODS(RPC_HANDLER_MEMBER, service)                                                       \
     };                                                                                             \
@@ -184,7 +189,6 @@ int rpc_call(struct rpc_target target, const struct rpc_service *service,
     {                                                                                              \
         reply##_to_text(f, v);                                                                     \
     }
-#define RPC_METHOD_ENUM(service, id, name, request, reply) service##_##name##_at,
 #define RPC_METHOD_ROW(service, number, method, request, reply)                                    \
     { .id = (number),                                                                              \
       .name = #method,                                                                             \
@@ -208,7 +212,6 @@ int rpc_call(struct rpc_target target, const struct rpc_service *service,
 /* In one .c file of the service. */
 #define RPC_SERVICE_DEFINE(service, number, METHODS)                                               \
     METHODS(RPC_METHOD_WRAP, service)                                                              \
-    enum { METHODS(RPC_METHOD_ENUM, service) service##_method_count };                             \
     static const struct rpc_method service##_methods[] = { METHODS(RPC_METHOD_ROW, service) };     \
     const struct rpc_service service##_service = { .id = (number),                                 \
                                                    .name = #service,                               \
