@@ -1,0 +1,180 @@
+/* meta_client.c - calls to the metadata services: one is preferred until it fails, then the next.
+ *
+ * The preference starts at random, so that clients spread. A change keeps its request uuid through
+ * all tries.
+ */
+#include "client/meta_client.h"
+
+#include "base/check.h"
+#include <sys/stat.h>
+
+enum { SYMLINK_COUNT_MAX = 40, META_NODE_COUNT_MAX = 256 };
+#define PAUSE_MIN_NS (5 * MSEC)
+#define PAUSE_MAX_NS (1 * SEC)
+
+struct meta_client {
+    struct node *node;
+    struct mgmtd_client *mgmtd;
+    struct meta_client_options options;
+    uint64_t preference; /* orders the nodes; changed when the first of them fails */
+};
+
+struct meta_client *meta_client_new(struct node *node, struct mgmtd_client *mgmtd,
+                                    const struct meta_client_options *options)
+{
+    struct meta_client *c = new_zero(struct meta_client);
+    *c = (struct meta_client){ node, mgmtd, *options, node_random_u64(node) };
+    if (!c->options.total_timeout_ns) c->options.total_timeout_ns = 60 * SEC;
+    if (!c->options.attempt_timeout_ns) c->options.attempt_timeout_ns = 5 * SEC;
+    return c;
+}
+
+struct meta_client *meta_client_free(struct meta_client *c)
+{
+    free(c);
+    return NULL;
+}
+
+void meta_base_init(struct meta_client *c, const struct user_info *user, struct meta_base *base)
+{
+    *base =
+        (struct meta_base){ .user = *user,
+                            .client = c->options.client,
+                            .request = { node_random_u64(c->node), node_random_u64(c->node) | 1 } };
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* The id of the live metadata node at @turn of this client's order; 0 without any. */
+static uint32_t choose_node(const struct meta_client *c, uint32_t turn)
+{
+    const struct routing *routing = mgmtd_client_routing(c->mgmtd);
+    uint32_t live[META_NODE_COUNT_MAX], count = 0;
+    size_t at = 0;
+    const struct node_info *node;
+    while ((node = map_next(&routing->nodes, &at))) {
+        if (node->type != NODE_META || node->status != NODE_HEARTBEAT_CONNECTED) continue;
+        if (count < META_NODE_COUNT_MAX) live[count++] = node->node_id;
+    }
+    if (!count) return 0;
+    qsort(live, count, sizeof live[0], compare_ids);
+    return live[(c->preference + turn) % count];
+}
+
+static bool is_retryable(int r)
+{
+    enum error_action action = error_action(r);
+    return action != ACTION_FAIL && r != -ERR_CANCELED;
+}
+
+int meta_call(struct meta_client *c, const struct rpc_method *method, struct arena *arena,
+              const void *request, void *reply, const char **ret_error_text)
+{
+    FIBER_TIMEOUT(c->options.total_timeout_ns);
+    uint64_t pause_ns = PAUSE_MIN_NS;
+    if (ret_error_text) *ret_error_text = NULL;
+    for (uint32_t turn = 0;; turn++) {
+        int r = -ERR_META_SERVICE_NOT_AVAILABLE;
+        uint32_t node_id = choose_node(c, turn);
+        struct net_address address;
+        if (node_id && routing_address(mgmtd_client_routing(c->mgmtd), node_id, &address) >= 0) {
+            struct rpc_target target = { mgmtd_client_pool(c->mgmtd), &address, RPC_CONTROL };
+            struct rpc_options options = { .arena = arena,
+                                           .timeout_ns = c->options.attempt_timeout_ns,
+                                           .ret_error_text = ret_error_text };
+            r = rpc_call(target, &meta_service, method, &options, request, reply);
+        }
+        if (r >= 0 || !is_retryable(r)) {
+            if (turn && node_id) c->preference += turn;
+            return r;
+        }
+        if (fiber_remaining_ns() <= pause_ns) return r;
+        int slept = fiber_sleep(pause_ns);
+        if (slept < 0) return slept == -ERR_TIMEOUT ? r : slept;
+        pause_ns = MIN_OF(pause_ns * 2, PAUSE_MAX_NS);
+    }
+}
+
+/* ---- paths ---- */
+
+static int lookup(struct meta_client *c, const struct user_info *user, struct arena *arena,
+                  uint64_t parent, struct bytes name, struct inode *ret)
+{
+    struct lookup_request req = { .parent = parent, .name = name };
+    struct inode_reply rep;
+    meta_base_init(c, user, &req.base);
+    int r = meta_call(c, RPC_METHOD(meta, lookup), arena, &req, &rep, NULL);
+    if (r >= 0) *ret = rep.inode;
+    return r;
+}
+
+/* Takes the next component off *rest; empty when there is none. */
+static struct bytes next_component(const char **rest)
+{
+    while (**rest == '/')
+        ++*rest;
+    size_t size = strcspn(*rest, "/");
+    struct bytes name = bytes_of(*rest, size);
+    *rest += size;
+    return name;
+}
+
+static bool is_last(const char *rest)
+{
+    return rest[strspn(rest, "/")] == '\0';
+}
+
+static int walk(struct meta_client *c, const struct user_info *user, struct arena *arena,
+                const char *path, bool follow, bool to_parent, struct inode *ret,
+                struct bytes *ret_name)
+{
+    struct inode at;
+    const char *rest = path;
+    uint32_t symlink_count = 0;
+    if (path[0] != '/') return -ERR_INVALID_ARG;
+    int r = lookup(c, user, arena, INODE_ROOT, BYTES_LITERAL("."), &at);
+    while (r >= 0) {
+        struct bytes name = next_component(&rest);
+        if (name.size == 0) {
+            if (to_parent) return -ERR_INVALID_ARG; /* the root has no parent entry */
+            break;
+        }
+        if (name.size > NAME_BYTES_MAX) return -ERR_META_NAME_TOO_LONG;
+        if (to_parent && is_last(rest)) {
+            *ret_name = name;
+            break;
+        }
+        struct inode next;
+        r = lookup(c, user, arena, at.id, name, &next);
+        if (r < 0) break;
+        bool must_follow = !is_last(rest) || follow;
+        if (!S_ISLNK(next.mode) || !must_follow) {
+            at = next;
+            continue;
+        }
+        if (++symlink_count > SYMLINK_COUNT_MAX) return -ERR_META_TOO_MANY_SYMLINKS;
+        rest = arena_printf(arena, "%.*s%s", (int)next.symlink.size,
+                            (const char *)next.symlink.base, rest);
+        if (next.symlink.size && next.symlink.base[0] == '/')
+            r = lookup(c, user, arena, INODE_ROOT, BYTES_LITERAL("."), &at);
+    }
+    if (r >= 0) *ret = at;
+    return MIN_OF(r, 0);
+}
+
+int meta_walk(struct meta_client *c, const struct user_info *user, struct arena *arena,
+              const char *path, bool follow, struct inode *ret)
+{
+    struct bytes unused;
+    return walk(c, user, arena, path, follow, false, ret, &unused);
+}
+
+int meta_walk_parent(struct meta_client *c, const struct user_info *user, struct arena *arena,
+                     const char *path, struct inode *ret_parent, struct bytes *ret_name)
+{
+    return walk(c, user, arena, path, true, true, ret_parent, ret_name);
+}

@@ -1,0 +1,131 @@
+/* op.c - the frame of an operation: who asks, the transaction, the answer that is kept for retries.
+ */
+#include "meta/meta_internal.h"
+
+#include "base/check.h"
+#include "rpc/rpc.h"
+#include <sys/stat.h>
+
+struct inode_lock {
+    struct fiber_mutex mutex;
+    uint32_t users;
+};
+
+void inode_locks_init(struct inode_locks *l, uint64_t seed)
+{
+    map_init(&l->locks, seed);
+}
+
+void inode_locks_done(struct inode_locks *l)
+{
+    check(l->locks.count == 0);
+    map_done(&l->locks);
+}
+
+static void inode_lock_drop(struct inode_locks *l, uint64_t inode, struct inode_lock *lock)
+{
+    if (--lock->users) return;
+    map_remove(&l->locks, inode + 1);
+    free(lock);
+}
+
+int inode_lock(struct inode_locks *l, uint64_t inode)
+{
+    struct inode_lock *lock = map_get(&l->locks, inode + 1);
+    if (!lock) {
+        lock = new_zero(struct inode_lock);
+        fiber_mutex_init(&lock->mutex);
+        map_put(&l->locks, inode + 1, lock);
+    }
+    lock->users++;
+    int r = fiber_mutex_lock(&lock->mutex);
+    if (r < 0) inode_lock_drop(l, inode, lock);
+    return r;
+}
+
+void inode_unlock(struct inode_locks *l, uint64_t inode)
+{
+    struct inode_lock *lock = map_get(&l->locks, inode + 1);
+    check(lock != NULL);
+    fiber_mutex_unlock(&lock->mutex);
+    inode_lock_drop(l, inode, lock);
+}
+
+int op_begin(struct meta *m, struct rpc_call *call, const struct meta_base *base,
+             const void *request, void *reply, struct op *ret)
+{
+    *ret = (struct op){
+        .meta = m,
+        .arena = call->arena,
+        .base = base,
+        .now_ns = (int64_t)node_wall_ns(m->node),
+        .request = request,
+        .reply = reply,
+        .trim_inode = INODE_MAX,
+    };
+    int r = actor_of(call->peer, base, &ret->actor);
+    if (r < 0)
+        return rpc_fail(call, r, "uid %u may not act as uid %u", call->peer->uid, base->user.uid);
+    return 0;
+}
+
+int op_commit(struct op *op, int (*fn)(struct kv_txn *txn, void *op))
+{
+    return kv_transact(op->meta->kv, KV_RETRY_MAYBE_COMMITTED, fn, op);
+}
+
+int op_transact(struct meta *m, struct rpc_call *call, const struct meta_base *base,
+                int (*fn)(struct kv_txn *txn, void *op), const void *request, void *reply)
+{
+    struct op op;
+    int r = op_begin(m, call, base, request, reply, &op);
+    return r < 0 ? r : op_commit(&op, fn);
+}
+
+int name_check(struct bytes name)
+{
+    if (name.size > NAME_BYTES_MAX) return -ERR_META_NAME_TOO_LONG;
+    if (name.size == 0 || memchr(name.base, '/', name.size) || memchr(name.base, 0, name.size))
+        return -ERR_INVALID_ARG;
+    if (bytes_equal_text(name, ".") || bytes_equal_text(name, "..")) return -ERR_INVALID_ARG;
+    return 0;
+}
+
+int load_parent_entry(struct kv_txn *txn, struct arena *arena, uint64_t parent, struct bytes name,
+                      enum kv_read mode, struct inode *ret_dir, struct stored_dentry *ret)
+{
+    struct meta_key dir_key = key_inode(parent), entry_key = key_dentry(parent, name);
+    struct bytes keys[2] = { meta_key_bytes(&dir_key), meta_key_bytes(&entry_key) }, values[2];
+    bool found[2];
+    int r = kv_get_many(txn, keys, 2, mode, arena, found, values);
+    if (r < 0) return r;
+    if (!found[0]) return -ERR_META_NOT_FOUND;
+    struct stored_inode stored;
+    r = RECORD_DECODE(arena, stored_inode, values[0], &stored);
+    if (r < 0) return r;
+    *ret_dir = stored.inode;
+    if (!S_ISDIR(ret_dir->mode)) return -ERR_META_NOT_DIRECTORY;
+    if (ret_dir->nlink == 0) return -ERR_META_NOT_FOUND;
+    if (!found[1]) return 0;
+    r = RECORD_DECODE(arena, stored_dentry, values[1], ret);
+    return r < 0 ? r : 1;
+}
+
+int idem_find(struct kv_txn *txn, const struct op *op, struct idempotency_record *ret)
+{
+    if (uuid_is_zero(op->base->request)) return 0;
+    struct meta_key key = key_idempotency(&op->base->client, &op->base->request);
+    struct bytes value;
+    int r = kv_get(txn, meta_key_bytes(&key), KV_SERIALIZABLE, op->arena, &value);
+    if (r <= 0) return r;
+    r = RECORD_DECODE(op->arena, idempotency_record, value, ret);
+    return r < 0 ? r : 1;
+}
+
+void idem_store(struct kv_txn *txn, const struct op *op, const struct inode *inode, uint64_t offset)
+{
+    if (uuid_is_zero(op->base->request)) return;
+    struct meta_key key = key_idempotency(&op->base->client, &op->base->request);
+    struct idempotency_record record = { .time_ns = op->now_ns, .inode = *inode, .offset = offset };
+    kv_set(txn, meta_key_bytes(&key), RECORD_ENCODE(op->arena, idempotency_record, &record));
+}

@@ -1,0 +1,170 @@
+/* settle.c - open files: sessions, lengths and times that writers report, ranges reserved by
+ * appenders.
+ *
+ * A length hint of the present generation raises the length. One of an older generation says
+ * nothing about what survived the truncate, so the storage is asked instead.
+ */
+#include "meta/meta_internal.h"
+
+#include "rpc/rpc.h"
+#include <linux/fs.h>
+#include <sys/stat.h>
+
+static int open_txn(struct kv_txn *txn, void *arg)
+{
+    struct op *op = arg;
+    const struct open_request *req = op->request;
+    struct inode_reply *rep = op->reply;
+    op->trim_inode = INODE_MAX;
+    struct idempotency_record first;
+    int r = idem_find(txn, op, &first);
+    if (r < 0) return r;
+    if (r > 0) {
+        rep->inode = first.inode;
+        if (first.inode.trim_from != TRIM_NONE) op->trim_inode = first.inode.id;
+        return 0;
+    }
+    r = inode_load_bare(txn, op->arena, req->inode, KV_SERIALIZABLE, &rep->inode);
+    if (r < 0) return r;
+    bool writes = req->access & ACCESS_WRITE;
+    if (S_ISDIR(rep->inode.mode)) return writes || req->truncate ? -ERR_META_IS_DIRECTORY : 0;
+    if (!S_ISREG(rep->inode.mode)) return -ERR_META_NOT_FILE;
+    if ((writes || req->truncate) && (rep->inode.flags & FS_IMMUTABLE_FL))
+        return -ERR_META_NO_PERMISSION;
+    r = access_check(&op->actor, &rep->inode, req->access & (ACCESS_READ | ACCESS_WRITE));
+    if (r < 0) return r;
+    if (req->truncate) {
+        r = inode_truncate(txn, op, &rep->inode, 0);
+        if (r < 0) return r;
+        rep->inode.change++;
+        inode_store(txn, op->arena, &rep->inode);
+        idem_store(txn, op, &rep->inode, 0);
+    }
+    if (!uuid_is_zero(req->session)) {
+        struct meta_key key = key_session(req->inode, &req->session);
+        struct stored_session s = { .client = op->base->client,
+                                    .opened_ns = op->now_ns,
+                                    .writes = writes };
+        kv_set(txn, meta_key_bytes(&key), RECORD_ENCODE(op->arena, stored_session, &s));
+    }
+    return 0;
+}
+
+int on_open(void *self, struct rpc_call *call, const struct open_request *req,
+            struct inode_reply *rep)
+{
+    struct meta *m = self;
+    struct op op;
+    int r = op_begin(m, call, &req->base, req, rep, &op);
+    if (r < 0) return r;
+    r = inode_lock(&m->locks, req->inode);
+    if (r < 0) return r;
+    r = op_commit(&op, open_txn);
+    if (r == -ERR_META_BUSY) {
+        r = trim_finish(m, call->arena, req->inode);
+        if (r >= 0) r = op_commit(&op, open_txn);
+    }
+    if (r >= 0 && op.trim_inode != INODE_MAX && trim_finish(m, call->arena, op.trim_inode) >= 0) {
+        rep->inode.trim_from = TRIM_NONE;
+        rep->inode.change++;
+    }
+    inode_unlock(&m->locks, req->inode);
+    return r;
+}
+
+static int settle_txn(struct kv_txn *txn, void *arg)
+{
+    struct op *op = arg;
+    const struct settle_request *req = op->request;
+    struct inode_reply *rep = op->reply;
+    op->needs_query = false;
+    int r = inode_load_bare(txn, op->arena, req->inode, KV_SERIALIZABLE, &rep->inode);
+    if (r < 0) return r;
+    struct inode *inode = &rep->inode;
+    if (req->wrote) {
+        bool is_current = req->generation == inode->generation;
+        if (!is_current && !op->has_queried) {
+            op->needs_query = true;
+            return -ERR_META_BUSY;
+        }
+        inode->length = MAX_OF(inode->length, is_current ? req->length_hint : op->queried_length);
+        if (req->mtime_ns) inode->mtime_ns = req->mtime_ns;
+        inode->ctime_ns = op->now_ns;
+        inode->change++;
+    }
+    if (req->atime_ns > inode->atime_ns) inode->atime_ns = req->atime_ns;
+    if (req->wrote || req->atime_ns) inode_store(txn, op->arena, inode);
+    if (req->closing && !uuid_is_zero(req->session)) {
+        struct meta_key key = key_session(req->inode, &req->session);
+        kv_clear(txn, meta_key_bytes(&key));
+    }
+    return 0;
+}
+
+int on_settle(void *self, struct rpc_call *call, const struct settle_request *req,
+              struct inode_reply *rep)
+{
+    struct meta *m = self;
+    struct op op;
+    int r = op_begin(m, call, &req->base, req, rep, &op);
+    if (r < 0) return r;
+    r = inode_lock(&m->locks, req->inode);
+    if (r < 0) return r;
+    r = op_commit(&op, settle_txn);
+    if (r == -ERR_META_BUSY && op.needs_query) {
+        r = trim_finish(m, call->arena, req->inode);
+        if (r >= 0) r = m->data->query_length(m->data_arg, &rep->inode, &op.queried_length);
+        op.has_queried = r >= 0;
+        if (r >= 0) r = op_commit(&op, settle_txn);
+    }
+    inode_unlock(&m->locks, req->inode);
+    /* The file is gone altogether: there is nothing left to settle. */
+    return r == -ERR_META_NOT_FOUND && req->closing ? 0 : r;
+}
+
+static int append_txn(struct kv_txn *txn, void *arg)
+{
+    struct op *op = arg;
+    const struct append_request *req = op->request;
+    struct append_reply *rep = op->reply;
+    struct idempotency_record first;
+    int r = idem_find(txn, op, &first);
+    if (r < 0) return r;
+    if (r > 0) {
+        rep->inode = first.inode;
+        rep->offset = first.offset;
+        return 0;
+    }
+    r = inode_load_bare(txn, op->arena, req->inode, KV_SERIALIZABLE, &rep->inode);
+    if (r < 0) return r;
+    struct inode *inode = &rep->inode;
+    if (!S_ISREG(inode->mode)) return -ERR_META_NOT_FILE;
+    if (inode->trim_from != TRIM_NONE) return -ERR_META_BUSY;
+    uint64_t limit = MIN_OF((uint64_t)inode->layout.chunk_size << 32, (uint64_t)INT64_MAX);
+    if (req->length > limit || inode->length > limit - req->length) return -ERR_META_FILE_TOO_LARGE;
+    rep->offset = inode->length;
+    inode->length += req->length;
+    inode->mtime_ns = inode->ctime_ns = op->now_ns;
+    inode->change++;
+    inode_store(txn, op->arena, inode);
+    idem_store(txn, op, inode, rep->offset);
+    return 0;
+}
+
+int on_append(void *self, struct rpc_call *call, const struct append_request *req,
+              struct append_reply *rep)
+{
+    struct meta *m = self;
+    struct op op;
+    int r = op_begin(m, call, &req->base, req, rep, &op);
+    if (r < 0) return r;
+    r = inode_lock(&m->locks, req->inode);
+    if (r < 0) return r;
+    r = op_commit(&op, append_txn);
+    if (r == -ERR_META_BUSY) {
+        r = trim_finish(m, call->arena, req->inode);
+        if (r >= 0) r = op_commit(&op, append_txn);
+    }
+    inode_unlock(&m->locks, req->inode);
+    return r;
+}
