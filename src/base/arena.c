@@ -62,7 +62,7 @@ static struct arena_block *block_new(size_t size)
 void *arena_alloc(struct arena *a, size_t size)
 {
     check(size < SIZE_MAX / 2);
-    size = (size + 15) & ~(size_t)15;
+    size = size ? (size + 15) & ~(size_t)15 : 16; /* never NULL, also for nothing */
     a->total_bytes += size;
     if (size <= (size_t)(a->end - a->pos)) {
         void *p = a->pos;
@@ -87,8 +87,7 @@ void *arena_alloc(struct arena *a, size_t size)
 
 void *arena_zalloc(struct arena *a, size_t size)
 {
-    void *p = arena_alloc(a, size);
-    return size ? memset(p, 0, size) : p; /* of an empty arena nothing is NULL */
+    return memset(arena_alloc(a, size), 0, size);
 }
 
 char *arena_text(struct arena *a, struct bytes src)
