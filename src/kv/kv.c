@@ -377,8 +377,9 @@ int kv_get_range(struct kv_txn *txn, struct bytes begin, struct bytes end, uint3
 
 static bool key_is_good(struct kv_txn *txn, struct bytes key)
 {
-    if (key.size > 0 && key.size <= KV_KEY_BYTES_MAX) return true;
-    if (txn->error == 0) txn->error = key.size == 0 ? -ERR_INVALID_ARG : -ERR_TXN_TOO_LARGE;
+    bool is_long = key.size > KV_KEY_BYTES_MAX;
+    if (key.size > 0 && key.base[0] != 0xff && !is_long) return true;
+    if (txn->error == 0) txn->error = is_long ? -ERR_TXN_TOO_LARGE : -ERR_INVALID_ARG;
     return false;
 }
 

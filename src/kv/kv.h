@@ -2,11 +2,18 @@
  *
  * A transaction reads one snapshot (plus its own writes), remembers what it read (unless it said
  * KV_SNAPSHOT), and commits atomically only if nothing that it read has changed. It does only KV
- * work, may run twice, and ends within 5 s and 10 MB on every engine:  KV_TXN_AGE_NS_MAX,
+ * work, may run twice, and ends within 5 s and 10 MB on every engine: KV_TXN_AGE_NS_MAX,
  * KV_TXN_BYTES_MAX.
  *
+ * The snapshot is taken at the first read and holds every commit that was acknowledged before.
+ * "Changed" is meant by value: a key overwritten with what it had is unchanged, except on fdb.
+ *
  * Errors: TXN_CONFLICT, TXN_TOO_OLD, TXN_MAYBE_COMMITTED, … (error_table.h); kv_transact() retries
- * as they ask. Keys ≤ 511 bytes, values ≤ 100 000 bytes, on every engine.
+ * as they ask. When the fiber's deadline ends the wait, a read says TIMEOUT and a commit that is
+ * under way TXN_MAYBE_COMMITTED. After any attempt to commit, a transaction can only be ended.
+ *
+ * Keys: 1 … 511 bytes, the first of them not 0xff. Values ≤ 100 000 bytes. One fiber at a time uses
+ * a transaction.
  */
 #pragma once
 #include "base/arena.h"
@@ -30,22 +37,22 @@ struct kv_pairs {
 };
 
 int kv_begin(struct kv *kv, struct kv_txn **ret) fiber_fn must_check;
-struct kv_txn *
-kv_end(struct kv_txn *txn); /* drops what was not committed; NULL is fine; returns NULL */
+/* Drops what was not committed. NULL is fine; returns NULL. */
+struct kv_txn *kv_end(struct kv_txn *txn);
 CLEANUP_FUNC(struct kv_txn *, kv_end)
 
 /* 1 and the value (arena), 0 when absent (*ret then empty), or an error. */
 int kv_get(struct kv_txn *txn, struct bytes key, enum kv_read mode, struct arena *arena,
            struct bytes *ret) fiber_fn must_check;
-/* Keys in [begin, end), at most @limit (0: 10 000) and about 1 MiB; with KV_REVERSE from the end.
+/* Keys in [begin, end), at most @limit (0: 10 000) and about 1 MiB; from the end with KV_REVERSE.
  */
 int kv_get_range(struct kv_txn *txn, struct bytes begin, struct bytes end, uint32_t limit,
                  enum kv_read mode, struct arena *arena, struct kv_pairs *ret) fiber_fn must_check;
 /* Several single reads in one trip. @ret_found[i] and @ret_values[i] as of kv_get(). */
 int kv_get_many(struct kv_txn *txn, const struct bytes *keys, uint32_t count, enum kv_read mode,
                 struct arena *arena, bool *ret_found, struct bytes *ret_values) fiber_fn must_check;
-/* Writes are buffered (copied). A key or value beyond the limits makes the commit fail with
- * TXN_TOO_LARGE. */
+/* Writes are buffered (copied). A key or value that is too long makes the commit fail with
+ * TXN_TOO_LARGE, a key that none can have with INVALID_ARG. */
 void kv_set(struct kv_txn *txn, struct bytes key, struct bytes value);
 void kv_clear(struct kv_txn *txn, struct bytes key);
 void kv_clear_range(struct kv_txn *txn, struct bytes begin, struct bytes end);
@@ -56,21 +63,21 @@ void kv_add_conflict_range(struct kv_txn *txn, struct bytes begin, struct bytes 
 int kv_commit(struct kv_txn *txn) fiber_fn must_check;
 
 enum kv_retry { KV_RETRY_SAFE = 0, KV_RETRY_MAYBE_COMMITTED = 1 };
-/* Begins, runs fn(txn, arg), commits; on conflicts and the like starts over with backoff (10 ms
- * doubling to 1 s, until the fiber's deadline or 10 tries). fn's own error ends it without commit.
- * TXN_MAYBE_COMMITTED is retried only when
- * @retry says that running twice is right. fn must reset its results at its start. */
+/* Begins, runs fn(txn, arg), commits, returns what fn returned. On conflicts and the like starts
+ * over: at once, then after 250 µs (fdb: 10 ms) doubling to 1 s, with jitter, until the fiber's
+ * deadline or 16 tries. fn's own error ends it without commit. TXN_MAYBE_COMMITTED is retried only
+ * when @retry says that running twice is right. fn must reset its results at its start. */
 int kv_transact(struct kv *kv, enum kv_retry retry, int (*fn)(struct kv_txn *txn, void *arg),
                 void *arg) fiber_fn must_check;
 /* Read-only: nothing is checked at the end. */
 int kv_read_only(struct kv *kv, int (*fn)(struct kv_txn *txn, void *arg),
                  void *arg) fiber_fn must_check;
 
-struct kv *
-kv_close(struct kv *kv) fiber_fn; /* no transaction is left; NULL is fine; returns NULL */
+/* No transaction is left. NULL is fine; returns NULL. */
+struct kv *kv_close(struct kv *kv) fiber_fn;
 CLEANUP_FUNC(struct kv *, kv_close)
-const char *
-kv_describe(const struct kv *kv); /* "embedded, /var/lib/3fs/kv, served by pid 17", for people */
+/* "embedded, /var/lib/3fs/kv, served by pid 17", for people. Borrowed until the next call. */
+const char *kv_describe(const struct kv *kv);
 
 /* The first key behind every key that starts with @prefix; prefix must not be all 0xff. */
 struct bytes kv_prefix_end(struct arena *arena, struct bytes prefix);
@@ -79,8 +86,7 @@ struct bytes kv_key_after(struct arena *arena, struct bytes key);
 
 /* ---- engines ---- */
 
-/* Memory, shared by every node of one loop that opens the same store; for the simulator and tests.
- */
+/* Memory, shared by the nodes of one loop that open the same store; for the simulator and tests. */
 struct kv_mem_store;
 struct kv_mem_profile {
     uint64_t delay_min_ns, delay_max_ns; /* of reads and commits */
@@ -97,14 +103,15 @@ int kv_mem_open(struct node *node, struct kv_mem_store *store, struct kv **ret) 
  * file systems only. */
 struct kv_embedded_options {
     const char *dir;
-    uint64_t
-        map_bytes; /* 0: 64 GiB of address space; a full map turns the store read-only (KV_FULL) */
+    uint64_t map_bytes;  /* 0: 64 GiB of address space; a full map refuses writes: KV_FULL */
     bool read_only_tool; /* admin tools: never becomes the holder when another process holds it */
 };
 int kv_embedded_open(struct node *node, const struct kv_embedded_options *options,
                      struct kv **ret) fiber_fn must_check;
 
-/* Copies everything at one snapshot to a file, and back into an empty store. Any engine. */
+/* Copies everything at one snapshot to a file (kv_format.h), which appears when it is whole.
+ * -ERR_BUSY: a restore into this store was interrupted. */
 int kv_backup(struct kv *kv, const char *path) fiber_fn must_check;
-int kv_restore(struct kv *kv,
-               const char *path) fiber_fn must_check; /* -ERR_META_EXISTS: store not empty */
+/* Checks the file, then copies it into a store that is empty (else -ERR_META_EXISTS) or holds what
+ * an interrupted restore left. -ERR_INVALID_FORMAT, -ERR_FORMAT_TOO_NEW, -ERR_DATA_CORRUPTION. */
+int kv_restore(struct kv *kv, const char *path) fiber_fn must_check;
