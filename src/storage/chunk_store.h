@@ -80,6 +80,7 @@ struct chunk_state {
     uint32_t chain_version; /* at which it was committed */
     uint32_t length, chunk_size, crc32c; /* committed */
     bool is_tombstone;                   /* the committed version is a removal */
+    struct update_id update;             /* identity of the committed version */
     bool has_pending;
     uint64_t pending_version;
     uint32_t pending_chain_version;
@@ -93,13 +94,17 @@ struct chunk_state {
 int chunk_get(struct chunk_store *s, uint64_t target_id, struct chunk_id chunk,
               struct chunk_state *ret) fiber_fn must_check;
 
+enum chunk_pin_which { CHUNK_COMMITTED, CHUNK_PENDING };
+
 struct chunk_update {
     enum update_kind kind; /* WRITE, TRUNCATE, EXTEND, REMOVE, REPLACE */
-    uint64_t
-        version; /* to become; must be committed + 1 but for REPLACE, where any greater pair goes */
+    /* To become. Checked by the caller: committed + 1; any for an absent chunk, for REPLACE and for
+     * REMOVE, which leaves a tombstone even of an absent chunk. */
+    uint64_t version;
     uint32_t chain_version; /* REPLACE: of the pair; else the chain's */
     uint32_t generation;
-    struct update_id update;
+    struct update_id update; /* goes into the identity table too, unless its channel is 0 or the
+                              * table has a greater seq of the channel */
     uint32_t chunk_size;
     uint32_t offset, length; /* as in update_request */
     struct bytes data; /* WRITE, REPLACE; page-aligned memory saves a copy; borrowed till return */
@@ -117,12 +122,15 @@ int chunk_stage(struct chunk_store *s, uint64_t target_id, struct chunk_id chunk
  * disk. */
 int chunk_commit(struct chunk_store *s, uint64_t target_id, struct chunk_id chunk, uint64_t version,
                  uint32_t chain_version) must_check;
+/* Durably forgets the pending record and, if the table's entry of its channel is its own, that too;
+ * or (COMMITTED) a tombstone. 0 also when there is none. The caller holds the chunk's lock. */
+int chunk_drop(struct chunk_store *s, uint64_t target_id, struct chunk_id chunk,
+               enum chunk_pin_which which) fiber_fn must_check;
 /* Waits until everything committed so far is durable. */
 int chunk_store_sync(struct chunk_store *s) fiber_fn must_check;
 
 /* A reader's hold on one record: its units are not reused while it lasts. */
 struct chunk_pin;
-enum chunk_pin_which { CHUNK_COMMITTED, CHUNK_PENDING };
 /* 1, or 0 when there is no such content (absent, tombstone). ret_state describes what was pinned.
  */
 int chunk_pin(struct chunk_store *s, uint64_t target_id, struct chunk_id chunk,
@@ -143,6 +151,10 @@ int chunk_read(struct chunk_pin *pin, uint32_t offset, uint32_t length, struct b
 int chunk_each(struct chunk_store *s, uint64_t target_id, const struct chunk_id *after,
                int (*fn)(void *arg, const struct chunk_state *state),
                void *arg) fiber_fn must_check;
+/* As chunk_each() for the chunks that have a pending record, without a walk over the others. */
+int chunk_each_pending(struct chunk_store *s, uint64_t target_id,
+                       int (*fn)(void *arg, const struct chunk_state *state),
+                       void *arg) fiber_fn must_check;
 /* The greatest chunk of an inode in [begin, end) with committed content; 0 when none, else 1. */
 int chunk_last(struct chunk_store *s, uint64_t target_id, uint64_t inode, uint32_t begin,
                uint64_t end, struct chunk_state *ret) fiber_fn must_check;
@@ -150,7 +162,8 @@ int chunk_last(struct chunk_store *s, uint64_t target_id, uint64_t inode, uint32
 int chunk_drop_tombstones(struct chunk_store *s, uint64_t target_id,
                           uint64_t older_than_ns) fiber_fn must_check;
 /* Sums over committed chunks by bucket (SYNC_BUCKET_COUNT), kept up to date at commit: keyed hash
- * of (chunk, pair, CRC), added modulo 2^64. Borrowed. */
+ * of (chunk, pair, CRC), added modulo 2^64; the key is the same on every node and tombstones count
+ * nothing. Borrowed. */
 const uint64_t *store_target_buckets(struct chunk_store *s, uint64_t target_id);
 uint32_t chunk_bucket(struct chunk_id chunk);
 
@@ -164,9 +177,13 @@ int identity_put(struct chunk_store *s, uint64_t target_id,
                  const struct identity_entry *entry) fiber_fn must_check;
 int identity_each(struct chunk_store *s, uint64_t target_id,
                   int (*fn)(void *arg, const struct identity_entry *entry), void *arg) must_check;
+/* Durably empties the table: a target that is about to be resynced takes its predecessor's. */
+int identity_clear(struct chunk_store *s, uint64_t target_id) fiber_fn must_check;
 
 /* ---- generation floors ---- */
 
 uint32_t floor_get(struct chunk_store *s, uint64_t target_id, uint64_t inode); /* 0: none */
 int floor_set(struct chunk_store *s, uint64_t target_id, uint64_t inode,
               uint32_t generation) fiber_fn must_check;
+int floor_each(struct chunk_store *s, uint64_t target_id,
+               int (*fn)(void *arg, uint64_t inode, uint32_t generation), void *arg) must_check;
