@@ -1,0 +1,180 @@
+/* loop_test.c - the conformance suite on a real back end, and what only real ones have: threads,
+ * descriptors, signals. Usage: loop_test posix|uring [case]
+ */
+#include "base/check.h"
+#include "fiber/sync.h"
+#include "loop/loop_suite.h"
+
+#include <errno.h>
+#include <ftw.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+enum { EXIT_SKIP = 77 };
+
+/* ---- posts from another thread ---- */
+
+enum { POST_COUNT = 10000 };
+
+struct posting {
+    struct loop *loop;
+    struct event all_came;
+    int received;
+};
+
+static void on_post(void *arg)
+{
+    struct posting *p = arg;
+    if (++p->received == POST_COUNT) event_set(&p->all_came, 0);
+}
+
+static void *posting_thread(void *arg)
+{
+    struct posting *p = arg;
+    for (int i = 0; i < POST_COUNT; i++) {
+        loop_post(p->loop, on_post, p);
+        if (i % 1000 == 0) usleep(1000); /* the loop falls asleep now and then */
+    }
+    return NULL;
+}
+
+static void test_posts(const struct loop_suite *s)
+{
+    struct posting posting = { .loop = s->node->loop };
+    pthread_t thread;
+    event_init(&posting.all_came);
+    EXPECT_EQUAL(pthread_create(&thread, NULL, posting_thread, &posting), 0);
+    EXPECT_EQUAL(event_wait(&posting.all_came, "posts"), 0);
+    pthread_join(thread, NULL);
+}
+
+/* ---- descriptors and signals ---- */
+
+struct pipe_writer {
+    int fd;
+    uint64_t delay_ns;
+};
+
+static int pipe_writer_fiber(void *arg)
+{
+    const struct pipe_writer *w = arg;
+    int r = fiber_sleep(w->delay_ns);
+    return r < 0 ? r : write(w->fd, "x", 1) == 1 ? 0 : -ERR_UNKNOWN;
+}
+
+static void test_fd_wait(const struct loop_suite *s)
+{
+    int fds[2];
+    EXPECT_EQUAL(pipe(fds), 0);
+    EXPECT_EQUAL(fd_wait(s->node, fds[1], POLLOUT), 0);
+    for (int i = 0; i < 3; i++) {
+        {
+            FIBER_TIMEOUT(3 * MSEC);
+            EXPECT_EQUAL(fd_wait(s->node, fds[0], POLLIN), -ERR_TIMEOUT);
+        }
+        struct pipe_writer writer = { fds[1], 3 * MSEC };
+        cleanup_scope_ struct scope scope;
+        scope_init(&scope, sched_current());
+        EXPECT_EQUAL(fiber_spawn(&scope, "writer", pipe_writer_fiber, &writer), 0);
+        EXPECT_EQUAL(fd_wait(s->node, fds[0], POLLIN), 0);
+        EXPECT_EQUAL(scope_wait(&scope), 0);
+        EXPECT_EQUAL(fd_wait(s->node, fds[0], POLLIN), 0); /* level: it is readable still */
+        char c;
+        EXPECT_EQUAL(read(fds[0], &c, 1), 1);
+    }
+    close(fds[1]);
+    EXPECT_EQUAL(fd_wait(s->node, fds[0], POLLIN), 0); /* the end */
+    close(fds[0]);
+    /* The same number again, another file behind it. */
+    EXPECT_EQUAL(pipe(fds), 0);
+    EXPECT_EQUAL(write(fds[1], "x", 1), 1);
+    EXPECT_EQUAL(fd_wait(s->node, fds[0], POLLIN), 0);
+    close(fds[0]);
+    close(fds[1]);
+    EXPECT(fd_wait(s->node, -1, POLLIN) < 0);
+}
+
+static void test_signal_wait(const struct loop_suite *s)
+{
+    static const int signals[] = { SIGUSR1, SIGUSR2 };
+    kill(getpid(), SIGUSR2);
+    EXPECT_EQUAL(signal_wait(s->node, signals, ARRAY_SIZE(signals)), SIGUSR2);
+    FIBER_TIMEOUT(3 * MSEC);
+    EXPECT_EQUAL(signal_wait(s->node, signals, ARRAY_SIZE(signals)), -ERR_TIMEOUT);
+}
+
+/* ---- running ---- */
+
+static int suite_main(void *arg)
+{
+    static const struct loop_suite_case own_cases[] = {
+        { "posts", test_posts },
+        { "fd wait", test_fd_wait },
+        { "signal wait", test_signal_wait },
+    };
+    const struct loop_suite *suite = arg;
+    int count = loop_suite_run(suite);
+    for (size_t i = 0; i < ARRAY_SIZE(own_cases); i++) {
+        if (suite->only && strcmp(suite->only, own_cases[i].name)) continue;
+        own_cases[i].fn(suite);
+        printf("%s: ok\n", own_cases[i].name);
+        count++;
+    }
+    EXPECT(count > 0);
+    return 4711;
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+    return remove(path);
+}
+
+static void prepare_process(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR1);
+    sigaddset(&set, SIGUSR2);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+    setvbuf(stdout, NULL, _IOLBF, 0);
+}
+
+int main(int argc, char **argv)
+{
+    char dir[] = "/var/tmp/c3fs-loop-XXXXXX"; /* a real disk: not every tmpfs has O_DIRECT */
+    const char *name = argc > 1 ? argv[1] : "posix", *why = NULL;
+    struct loop *loop = NULL;
+
+    prepare_process();
+    int r = loop_new(strcmp(name, "uring") ? LOOP_POSIX : LOOP_URING, &loop, &why);
+    if (r < 0) {
+        char text[64];
+        printf("skipped: no %s here: %s %s\n", name, error_to_text(r, text, sizeof(text)),
+               why ?: "");
+        return EXIT_SKIP;
+    }
+    check(strcmp(loop_backend_name(loop), name) == 0);
+    check(mkdtemp(dir));
+    struct node *node = node_new(loop, NULL, "suite");
+    struct loop_suite suite = { .node = node,
+                                .dir = dir,
+                                .host = "127.0.0.1",
+                                .only = argc > 2 ? argv[2] : NULL,
+                                .has_unix_credentials = true };
+    r = loop_run_main(loop, node, suite_main, &suite);
+    check(r == 4711);
+    node_free(node);
+    loop_free(loop);
+    nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    return 0;
+}
