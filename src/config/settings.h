@@ -65,8 +65,9 @@ struct setting {
 
 #define SETTING_MEMBER(kind, member, key, def, class, doc) setting_##kind member;
 /* clang-format off */
-#define SETTING_ROW(kind, member, key, def, class, doc) \
-    { SETTING_##kind, key, def, SETTING_##class, doc, offsetof(struct SETTING_STRUCT_NAME, member) },
+#define SETTING_ROW(kind, member, key, def, class, doc)                 \
+    { SETTING_##kind, key, def, SETTING_##class, doc,                   \
+      offsetof(struct SETTING_STRUCT_NAME, member) },
 /* clang-format on */
 #define SETTINGS_STRUCT(name, LIST)                                                                \
     struct name {                                                                                  \

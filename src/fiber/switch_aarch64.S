@@ -1,5 +1,6 @@
-/* fiber_switch(void **save_sp, void *load_sp): AAPCS64. Saves the callee-saved registers on the old stack and
- * loads them from the new one; FPCR is left alone: no code of ours changes rounding modes. */
+/* switch_aarch64.S - fiber_switch(void **save_sp, void *load_sp): AAPCS64. Saves the callee-
+ * saved registers on the old stack and loads them from the new one; FPCR is left alone: no code
+ * of ours changes rounding modes. */
 .text
 .globl fiber_switch
 .type fiber_switch,%function

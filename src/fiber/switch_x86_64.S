@@ -1,6 +1,7 @@
-/* fiber_switch(void **save_sp, void *load_sp): System V x86-64. Saves the callee-saved registers on the old
- * stack and loads them from the new one. MXCSR and the x87 control word are left alone on purpose: no code of
- * ours changes rounding modes, and saving them costs ten times the switch on virtual machines. */
+/* switch_x86_64.S - fiber_switch(void **save_sp, void *load_sp): System V x86-64. Saves the
+ * callee-saved registers on the old stack and loads them from the new one. MXCSR and the x87
+ * control word are left alone on purpose: no code of ours changes rounding modes, and saving
+ * them costs ten times the switch on virtual machines. */
 .text
 .globl fiber_switch
 .type fiber_switch,@function
