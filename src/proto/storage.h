@@ -23,7 +23,7 @@ enum { BATCH_READ_IO_COUNT_MAX = 1024, BATCH_READ_BYTES_MAX = 64 << 20 };
 /* Makes a retry the same update, across any restart. A channel has one outstanding update. */
 #define UPDATE_ID(F)                                                                               \
     F(uuid, client, "")                                                                            \
-    F(u32, channel, "")                                                                            \
+    F(u32, channel, "0: not kept in the identity table; such an update is not deduplicated")       \
     F(u64, seq, "grows with each update of a channel")
 WIRE_RECORD(update_id, UPDATE_ID)
 
@@ -84,8 +84,13 @@ WIRE_RECORD(write_reply, WRITE_REPLY)
     F(u32, chunk_size, "")                                                                         \
     F(u32, crc32c, "of the bulk data")                                                             \
     F(u64, version, "that the head assigned")                                                      \
-    F(u32, replace_chain_version, "REPLACE: chain version of the sent content's pair")             \
-    F(u8, is_resync, "1: sent by the resync of an old chunk, not by a new update")
+    F(u32, replace_chain_version, "resync: chain version of the sent content's pair")              \
+    F(u8, is_resync, "1: sent by the resync of an old chunk, not by a new update")                 \
+    F(u64, base_version, "committed pair below this update: the sender's, or for a resync the "    \
+                         "receiver's as the sender saw it; 0: absent or removed")                  \
+    F(u32, base_chain_version, "")                                                                 \
+    F(u32, base_crc32c, "of the whole committed chunk")                                            \
+    F(u64, epoch, "resync: as given by sync_start; refused when not the receiver's")
 WIRE_RECORD(update_request, UPDATE_REQUEST)
 
 #define CHUNK_RANGE_REQUEST(F)                                                                     \
@@ -141,7 +146,9 @@ WIRE_RECORD(chunk_request, CHUNK_REQUEST)
     F(u32, length, "committed")                                                                    \
     F(u32, chunk_size, "")                                                                         \
     F(u32, crc32c, "of the whole committed chunk")                                                 \
-    F(u8, is_tombstone, "committed removal, kept until no resync needs it")
+    F(u8, is_tombstone, "committed removal, kept until no resync needs it")                        \
+    F(update_id, update, "identity of the committed version")                                      \
+    F(update_id, pending_update, "identity of the pending one")
 WIRE_RECORD(chunk_meta, CHUNK_META)
 WIRE_LIST(chunk_meta)
 #define CHUNK_REPLY(F)                                                                             \
@@ -157,12 +164,15 @@ WIRE_RECORD(chunk_reply, CHUNK_REPLY)
     F(u32, chain_id, "")                                                                           \
     F(u32, chain_version, "")                                                                      \
     F(u64, target_id, "of the receiver")                                                           \
-    F(u64, epoch, "one resync attempt; an older epoch's messages are refused")                     \
+    F(u64, epoch, "as given by sync_start (which ignores it); refused when not the receiver's")    \
     F(u32_list, buckets, "sync_list: which")                                                       \
     F(chunk_id, after, "sync_list: metas behind this one")                                         \
     F(u32, count_max, "sync_list: 0: 4096")
 WIRE_RECORD(sync_request, SYNC_REQUEST)
-#define SYNC_BUCKETS_REPLY(F) F(u64_list, sums, "SYNC_BUCKET_COUNT of them")
+#define SYNC_START_REPLY(F) F(u64, epoch, "of this attempt: goes into all its messages")
+WIRE_RECORD(sync_start_reply, SYNC_START_REPLY)
+#define SYNC_BUCKETS_REPLY(F)                                                                      \
+    F(u64_list, sums, "SYNC_BUCKET_COUNT of them; a pending record changes its bucket's")
 WIRE_RECORD(sync_buckets_reply, SYNC_BUCKETS_REPLY)
 #define CHUNK_META_PAGE(F)                                                                         \
     F(chunk_meta_list, metas, "in order of chunk id")                                              \
@@ -178,12 +188,18 @@ WIRE_RECORD(chunk_meta_page, CHUNK_META_PAGE)
     F(u32, crc32c, "result")
 WIRE_RECORD(identity_entry, IDENTITY_ENTRY)
 WIRE_LIST(identity_entry)
+#define FLOOR_ENTRY(F)                                                                             \
+    F(u64, inode, "")                                                                              \
+    F(u32, generation, "")
+WIRE_RECORD(floor_entry, FLOOR_ENTRY)
+WIRE_LIST(floor_entry)
 #define IDENTITY_PAGE(F)                                                                           \
     F(u32, chain_id, "")                                                                           \
     F(u32, chain_version, "")                                                                      \
     F(u64, target_id, "")                                                                          \
     F(u64, epoch, "")                                                                              \
-    F(identity_entry_list, entries, "")
+    F(identity_entry_list, entries, "")                                                            \
+    F(floor_entry_list, floors, "")
 WIRE_RECORD(identity_page, IDENTITY_PAGE)
 enum { SYNC_BUCKET_COUNT = 4096 };
 
@@ -213,7 +229,7 @@ WIRE_RECORD(target_request, TARGET_REQUEST)
     M(s, 3, update, update_request, write_reply)                                                   \
     M(s, 5, query_last_chunk, chunk_range_request, last_chunk_reply)                               \
     M(s, 7, remove_chunks, chunk_range_request, remove_chunks_reply)                               \
-    M(s, 8, sync_start, sync_request, empty_record)                                                \
+    M(s, 8, sync_start, sync_request, sync_start_reply)                                            \
     M(s, 9, sync_done, sync_request, empty_record)                                                 \
     M(s, 10, space_info, empty_record, space_info_reply)                                           \
     M(s, 11, create_target, create_target_request, empty_record)                                   \
