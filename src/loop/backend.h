@@ -27,6 +27,7 @@ struct loop {
     struct sched *sched;
     bool is_quitting; /* loop_quit() was called: loop_run() returns @quit_result after this turn */
     int quit_result;
+    void *rpc_slot; /* see loop_rpc_slot() */
 };
 
 struct file {

@@ -53,6 +53,11 @@ bool loop_is_simulated(const struct loop *loop)
     return loop->ops->is_simulated;
 }
 
+void **loop_rpc_slot(struct loop *loop)
+{
+    return &loop->rpc_slot;
+}
+
 int loop_run(struct loop *loop)
 {
     while (!loop->is_quitting) {

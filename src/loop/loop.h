@@ -23,6 +23,9 @@ CLEANUP_FUNC(struct loop *, loop_free)
 const char *loop_backend_name(const struct loop *loop);
 struct sched *loop_sched(struct loop *loop);
 bool loop_is_simulated(const struct loop *loop);
+/* A pointer that the loop keeps for src/rpc, NULL at first: the servers that callers on this loop
+ * reach without a connection. */
+void **loop_rpc_slot(struct loop *loop);
 
 /* Runs until loop_quit(), from any fiber of the loop or from a loop_post() callback; returns its
  * argument. */
