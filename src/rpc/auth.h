@@ -1,21 +1,26 @@
 /* auth.h - who is at the other end of a connection, shown once at connect and valid for its life.
  *
- * Kinds of proof, checked in the HELLO exchange (both sides contribute a nonce; no key crosses the wire, and a
- * user's token only to a service that takes tokens):
- *   SERVER      HMAC-SHA256(cluster key, nonces): a server of the cluster, all rights
- *   TOKEN       a user's token; the service's check_token() says who that is (mgmtd, meta)
- *   CAPABILITY  {uid, gid, rights, expiry, MAC under the cluster key}, given out by mgmtd with its session key =
- *               HMAC(cluster key, capability); the client proves the session key with HMAC(session key, nonces).
- *               Any server verifies it from the cluster key alone, without a look-up. The server proves itself
- *               too: it must know the session key (or the cluster key).
- * Without keys (cluster_key_size == 0) a service takes anybody as root: only for tests.
+ * Kinds of proof, checked in the HELLO exchange (both sides contribute a nonce; no key crosses the
+ * wire, and a user's token only to a service that takes tokens): SERVER      HMAC-SHA256(cluster
+ * key, nonces): a server of the cluster, all rights TOKEN       a user's token; the service's
+ * check_token() says who that is (mgmtd, meta) CAPABILITY  {uid, gid, rights, expiry, MAC under the
+ * cluster key}, given out by mgmtd with its session key = HMAC(cluster key, capability); the client
+ * proves the session key with HMAC(session key, nonces). Any server verifies it from the cluster
+ * key alone, without a look-up. The server proves itself too: it must know the session key (or the
+ * cluster key). Without keys (cluster_key_size == 0) a service takes anybody as root: only for
+ * tests.
  */
 #pragma once
 #include "base/bytes.h"
 #include "wire/wire.h"
 
 enum auth_kind { AUTH_NONE, AUTH_SERVER, AUTH_TOKEN, AUTH_CAPABILITY, AUTH_KIND_MAX };
-enum auth_right { AUTH_RIGHT_DATA = 1, AUTH_RIGHT_META = 2, AUTH_RIGHT_ADMIN = 4, AUTH_RIGHT_ROOT = 8 };
+enum auth_right {
+    AUTH_RIGHT_DATA = 1,
+    AUTH_RIGHT_META = 2,
+    AUTH_RIGHT_ADMIN = 4,
+    AUTH_RIGHT_ROOT = 8
+};
 enum { AUTH_KEY_BYTES = 32, AUTH_TOKEN_BYTES_MAX = 64, AUTH_MAC_BYTES = 32 };
 
 #define AUTH_CAPABILITY_FIELDS(F)                                                                  \
@@ -39,7 +44,8 @@ struct auth_peer {
 struct auth_keys {
     uint8_t cluster_key[AUTH_KEY_BYTES];
     size_t cluster_key_size; /* 0: open (tests) */
-    /* TOKEN proof: fills @ret or returns -ERR_AUTH_FAIL. NULL: tokens are not taken here. May suspend. */
+    /* TOKEN proof: fills @ret or returns -ERR_AUTH_FAIL. NULL: tokens are not taken here. May
+     * suspend. */
     int (*check_token)(void *arg, struct bytes token, struct auth_peer *ret);
     void *check_token_arg;
 };

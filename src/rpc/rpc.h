@@ -1,21 +1,24 @@
-/* rpc.h - typed calls between nodes, bulk data beside them, deadlines that travel, authenticated peers.
+/* rpc.h - typed calls between nodes, bulk data beside them, deadlines that travel, known peers.
  *
  * A service is declared in src/proto as a method list,
  *     #define STORAGE_METHODS(M, s) M(s, 1, batch_read, batch_read_request, batch_read_reply) …
  *     RPC_SERVICE_DECLARE(storage, STORAGE_METHODS)      in the header
  *     RPC_SERVICE_DEFINE(storage, 3, STORAGE_METHODS)    in one .c file
  * which gives
- *     struct storage_handlers { int (*batch_read)(void *self, struct rpc_call *, const struct
- *         batch_read_request *, struct batch_read_reply *); … };          what a server fills in
- *     int storage_batch_read(struct rpc_target, const struct rpc_options *, request, reply)   a client stub
- *     const struct rpc_service storage_service                              names, ids, printers
+ *     struct storage_handlers          what a server fills in: a function pointer for each method,
+ *         int (*batch_read)(void *self, struct rpc_call *, const struct batch_read_request *,
+ *                           struct batch_read_reply *);
+ *     storage_batch_read(target, options, request, reply)      a client's stub for each method
+ *     const struct rpc_service storage_service                 names, ids, printers
  *
- * Request: one frame (rpc_format.h), then, if there is bulk data, exactly bulk_size bytes received straight
- * into a page-aligned buffer of the server's pool. Reply: one frame, then bulk bytes received straight into the
- * memory that the caller named. Bodies are CRC-protected; bulk data carries its own CRCs in typed fields.
+ * Request: one frame (rpc_format.h), then, if there is bulk data, exactly bulk_size bytes received
+ * straight into a page-aligned buffer of the server's pool. Reply: one frame, then bulk bytes
+ * received straight into the memory that the caller named. Bodies are CRC-protected; bulk data
+ * carries its own CRCs in typed fields.
  *
- * Deadline: the caller's fiber deadline (or options.timeout_ns if earlier) travels as remaining time and
- * becomes the deadline of the handler's fiber. A reply that comes late is read and dropped.
+ * Deadline: the caller's fiber deadline (or options.timeout_ns if earlier) travels as remaining
+ * time and becomes the deadline of the handler's fiber. A reply that comes late is read and
+ * dropped.
  *
  * Transports: tcp, unix, and local (server in this process and on this loop). Callers cannot tell.
  */
@@ -27,7 +30,7 @@
 
 /* ---- bulk buffers ---- */
 
-/* Page-aligned memory from a bounded pool; taking waits when the bound is reached (backpressure). */
+/* Page-aligned memory from a bounded pool; taking waits at the bound (backpressure). */
 struct buffer_pool;
 struct buffer {
     uint8_t *base;
@@ -53,35 +56,40 @@ struct rpc_call {
     const struct auth_peer *peer; /* who calls; valid during the call */
     const char *peer_text;        /* address, for logs */
     uint16_t method;
-    uint32_t bulk_size;           /* bytes that came with the request */
-    struct buffer *bulk;          /* they; TAKE_PTR it to keep it, else it is given back after the reply */
+    uint32_t bulk_size;  /* bytes that came with the request */
+    struct buffer *bulk; /* they; TAKE_PTR it to keep it, else it is given back after the reply */
     struct iovec reply_bulk[RPC_REPLY_IOV_MAX]; /* set by rpc_push() */
     int reply_bulk_count;
     void (*reply_done)(void *arg);
     void *reply_done_arg;
-    const char *error_text;       /* set by rpc_fail() */
+    const char *error_text; /* set by rpc_fail() */
 };
 
-/* Sends @iov (the list is copied, the memory lent until @done) behind the reply, at most RPC_REPLY_IOV_MAX
- * pieces. @done is called exactly once, also when the connection has died; NULL if the memory outlives all. */
+/* Sends @iov (the list is copied, the memory lent until @done) behind the reply, at most
+ * RPC_REPLY_IOV_MAX pieces. @done is called exactly once, also when the connection has died; NULL
+ * if the memory outlives all. */
 void rpc_push(struct rpc_call *call, const struct iovec *iov, int count, void (*done)(void *arg),
               void *arg);
 /* `return rpc_fail(call, -ERR_X, "...")`: the text reaches the caller with the status. */
 int rpc_fail(struct rpc_call *call, int r, const char *fmt, ...) printf_(3, 4);
 
 struct rpc_server_options {
-    struct net_address listen;
+    struct net_address listen;      /* NET_LOCAL: no socket, only callers on this loop */
     struct net_address listen_unix; /* host[0] == 0: none */
     const struct auth_keys *keys;   /* borrowed; NULL: open (tests of the transport only) */
     uint64_t bulk_bytes_max;        /* of the pool; 0: 256 MiB */
     uint32_t request_count_max;     /* running per connection, beyond it reading pauses; 0: 256 */
     uint32_t bulk_size_max;         /* of one request; 0: 64 MiB + 4 KiB */
+    bool without_local; /* callers on this loop connect as others do: tests, benchmarks */
 };
 int rpc_server_start(struct node *node, const struct rpc_server_options *options,
                      struct rpc_server **ret) fiber_fn must_check;
 /* @handlers is the struct <service>_handlers, borrowed; a NULL entry answers NotImplemented. */
-void rpc_server_add(struct rpc_server *server, const struct rpc_service *service, const void *handlers,
-                    void *self);
+void rpc_server_add(struct rpc_server *server, const struct rpc_service *service,
+                    const void *handlers, void *self);
+/* Callers on this loop who name @address reach the server without a connection, as they do by its
+ * listening address: for addresses that others know it by. At most 16. */
+void rpc_server_add_alias(struct rpc_server *server, const struct net_address *address);
 const struct net_address *rpc_server_address(const struct rpc_server *server); /* port 0 resolved */
 struct buffer_pool *rpc_server_pool(struct rpc_server *server);
 /* Stops accepting, lets running calls end within @grace_ns, then cancels and joins them. */
@@ -89,16 +97,19 @@ struct rpc_server *rpc_server_stop(struct rpc_server *server, uint64_t grace_ns)
 
 /* ---- client side ---- */
 
-/* Connections of one node, by address and class; opened on use, reopened after failure with a short pause. */
+/* Connections of one node, by address and class; opened on use, reopened after failure with a short
+ * pause. */
 struct rpc_pool;
 struct rpc_pool *rpc_pool_new(struct node *node, const struct auth_identity *identity);
 struct rpc_pool *rpc_pool_free(struct rpc_pool *pool) fiber_fn;
-/* Replaces what the pool shows to servers (a renewed capability); open connections stay as they are. */
+/* Replaces what the pool shows to servers (a renewed capability); open connections stay as they
+ * are. */
 void rpc_pool_set_identity(struct rpc_pool *pool, const struct auth_identity *identity);
 /* Breaks connections to @address: pending calls fail, the next call connects anew. */
 void rpc_pool_reset(struct rpc_pool *pool, const struct net_address *address);
 
-enum rpc_class { RPC_CONTROL, RPC_BULK, RPC_CLASS_MAX }; /* a connection each: bulk never delays control */
+/* A connection each: bulk data never delays control. */
+enum rpc_class { RPC_CONTROL, RPC_BULK, RPC_CLASS_MAX };
 
 struct rpc_target {
     struct rpc_pool *pool;
@@ -110,10 +121,10 @@ struct rpc_options {
     struct arena *arena;          /* of reply lists and blobs; required */
     const struct iovec *bulk_out; /* sent with the request; lent until the call returns */
     int bulk_out_count;
-    const struct iovec *bulk_in;  /* where reply bulk data goes; more than fits is RPC_VERIFY_RESPONSE */
+    const struct iovec *bulk_in; /* where reply bulk data goes; more is RPC_VERIFY_RESPONSE */
     int bulk_in_count;
-    uint32_t *ret_bulk_in_size;   /* how much came; may be NULL */
-    const char **ret_error_text;  /* the server's sentence (arena) or NULL; may be NULL */
+    uint32_t *ret_bulk_in_size;  /* how much came; may be NULL */
+    const char **ret_error_text; /* the server's sentence (arena) or NULL; may be NULL */
 };
 
 struct rpc_method {
@@ -137,11 +148,12 @@ struct rpc_service {
 /* All handlers have this shape but for the pointed-to types. */
 typedef int (*rpc_handler)(void *self, struct rpc_call *call, const void *request, void *reply);
 
-/* 0 or more: the handler's result. Statuses of the transport: TIMEOUT, CANCELED, RPC_CONNECT_FAILED (surely not
- * executed), RPC_SEND_FAILED / RPC_SOCKET_CLOSED (may have been executed), RPC_VERIFY_RESPONSE, AUTH_FAIL. */
+/* 0 or more: the handler's result. Statuses of the transport: TIMEOUT, CANCELED, RPC_CONNECT_FAILED
+ * (surely not executed), RPC_SEND_FAILED / RPC_SOCKET_CLOSED (may have been executed),
+ * RPC_VERIFY_RESPONSE, AUTH_FAIL. */
 int rpc_call(struct rpc_target target, const struct rpc_service *service,
-             const struct rpc_method *method, const struct rpc_options *options, const void *request,
-             void *reply) fiber_fn must_check;
+             const struct rpc_method *method, const struct rpc_options *options,
+             const void *request, void *reply) fiber_fn must_check;
 
 /* ---- what the service macros make ---- */
 
@@ -152,7 +164,8 @@ int rpc_call(struct rpc_target target, const struct rpc_service *service,
                          const struct request *req, struct reply *rep) fiber_fn must_check;
 
 #define RPC_METHOD_ENUM(service, id, name, request, reply) service##_##name##_at,
-/* The struct rpc_method of a method, for calls that choose their server: RPC_METHOD(mgmtd, list_sessions). */
+/* The struct rpc_method of a method, for calls that choose their server: RPC_METHOD(mgmtd,
+ * list_sessions). */
 #define RPC_METHOD(service, name) (&service##_service.methods[service##_##name##_at])
 
 /* In the service's header. */
