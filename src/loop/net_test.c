@@ -75,12 +75,12 @@ static void test_lengths(void **state)
     char text[400] = "TCP://";
     struct net_address a;
     memset(text + 6, 'h', 239);
-    strcpy(text + 6 + 239, ":80");
+    memcpy(text + 6 + 239, ":80", 4);
     assert_int_equal(net_address_parse(text, &a), 0);
     char back[256];
     assert_string_equal(net_address_to_text(&a, back, sizeof(back)), text);
     memset(text + 6, 'h', 240);
-    strcpy(text + 6 + 240, ":80");
+    memcpy(text + 6 + 240, ":80", 4);
     assert_int_equal(net_address_parse(text, &a), -ERR_RPC_INVALID_ADDR);
 }
 

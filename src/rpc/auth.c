@@ -122,8 +122,11 @@ int auth_cluster_key_parse(const char *text, uint8_t ret_key[AUTH_KEY_BYTES])
 
 void auth_cluster_key_to_text(const uint8_t key[AUTH_KEY_BYTES], char ret_text[72])
 {
+    static const char digits[] = "0123456789abcdef";
     char *p = stpcpy(ret_text, KEY_PREFIX);
     for (size_t i = 0; i < AUTH_KEY_BYTES; i++) {
-        p += sprintf(p, "%02x", key[i]);
+        *p++ = digits[key[i] >> 4];
+        *p++ = digits[key[i] & 15];
     }
+    *p = '\0';
 }

@@ -43,7 +43,7 @@ def check_layers(files):
                 yield file.path, number, "*", 'includes are written from src: "%s"' % m.group(1)
             elif name not in allowed:
                 text = "%s may not include %s" % (file.module, m.group(1))
-                yield file.path, number, "*", text
+                yield file.path, number, m.group(1), text
 
 
 def calls_of(file, pattern):
