@@ -3,7 +3,7 @@
 
 #include "client/file_io.h"
 #include "meta/meta_internal.h"
-#include "mgmtd/cluster_init.h"
+#include "cluster/cluster_init.h"
 #include "rpc/rpc.h"
 #include <sys/stat.h>
 
