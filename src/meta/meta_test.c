@@ -145,6 +145,13 @@ static struct inode stat_of(struct world *w, struct arena *a, uint64_t id)
     return rep.inodes.items[0];
 }
 
+static void collect_all(struct world *w)
+{
+    for (int round = 0; round < 50; round++)
+        if (collect_once(w->meta) == 0) return;
+    check(!"garbage is never done");
+}
+
 /* ---- a model of the tree ---- */
 
 struct model_inode {
@@ -199,6 +206,22 @@ static bool model_is_below(const struct model *m, int dir, int ancestor)
     return dir == ancestor;
 }
 
+/* Every link below a removed tree goes with it. */
+static void model_drop_tree(struct model *m, int top)
+{
+    int stack[MODEL_COUNT], depth = 0;
+    stack[depth++] = top;
+    while (depth) {
+        struct model_inode *dir = &m->inodes[stack[--depth]];
+        for (int n = 0; n < NAME_COUNT; n++) {
+            int child = dir->entries[n];
+            if (child < 0) continue;
+            m->inodes[child].nlink--;
+            if (m->inodes[child].is_directory) stack[depth++] = child;
+        }
+    }
+}
+
 static int model_remove(struct model *m, int dir, int name, enum remove_kind kind)
 {
     int *slot = &m->inodes[dir].entries[name];
@@ -208,6 +231,7 @@ static int model_remove(struct model *m, int dir, int name, enum remove_kind kin
     if (!victim->is_directory && kind == REMOVE_DIRECTORY) return -ERR_META_NOT_DIRECTORY;
     if (victim->is_directory && kind == REMOVE_DIRECTORY && !model_is_empty(victim))
         return -ERR_META_NOT_EMPTY;
+    if (victim->is_directory) model_drop_tree(m, *slot);
     victim->nlink--;
     *slot = -1;
     return 0;
@@ -356,6 +380,7 @@ static void step_remove(struct world *w, struct model *m)
     int want = model_remove(m, dir, name, kind);
     check(on_remove(w->meta, &call, &req, &rep) == want);
     if (want == 0) check(on_remove(w->meta, &call, &req, &rep) == 0);
+    if (kind == REMOVE_TREE) collect_all(w); /* link counts of what was below */
 }
 
 static void step_rename(struct world *w, struct model *m)
@@ -400,9 +425,7 @@ static int model_main(void *arg)
         if (step % 100 == 0) compare_tree(w, m);
     }
     compare_tree(w, m);
-    /* What was removed is collected to the last record. */
-    for (int round = 0; round < 20; round++)
-        if (collect_once(w->meta) == 0) break;
+    collect_all(w); /* what was removed goes to the last record */
     cleanup_arena_ struct arena a = { 0 };
     struct rpc_call call = call_of(w, &a);
     struct list_request req = { .base = base_of(w, 0) };
@@ -488,6 +511,7 @@ static void rules_of_sessions(struct world *w, struct arena *a)
     struct inode_reply rep = { 0 };
     check(do_create(w, a, &req, &rep) == 0);
     struct inode file = rep.inode;
+    check(collect_once(w->meta) >= 0); /* what earlier rules left */
     int removed = w->chunks.remove_count;
     check(drop(w, a, INODE_ROOT, "open", REMOVE_FILE, 0) == 0);
     check(collect_once(w->meta) == 0 &&
