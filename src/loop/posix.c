@@ -270,11 +270,8 @@ static ssize_t posix_file_readv(struct file *base, const struct iovec *iov, int 
                                 uint64_t offset)
 {
     struct real_file *file = container_of(base, struct real_file, base);
-    if (file->can_read_nowait) {
-        ssize_t n = preadv2(file->fd, iov, count, (off_t)offset, RWF_NOWAIT);
-        if (n >= 0) return n;
-        if (errno == EOPNOTSUPP) file->can_read_nowait = false;
-    }
+    ssize_t n = real_file_read_now(file, iov, count, offset);
+    if (n != -ERR_BUSY) return n;
     int r = real_file_check_offset(file, offset);
     if (r <= 0) return r;
     struct transfer transfer = { .fd = file->fd, .iov = iov, .count = count, .offset = offset };
@@ -285,11 +282,8 @@ static ssize_t posix_file_writev(struct file *base, const struct iovec *iov, int
                                  uint64_t offset)
 {
     struct real_file *file = container_of(base, struct real_file, base);
-    if (file->can_write_nowait) {
-        ssize_t n = pwritev2(file->fd, iov, count, (off_t)offset, RWF_NOWAIT);
-        if (n > 0) return n;
-        if (n < 0 && errno == EOPNOTSUPP) file->can_write_nowait = false;
-    }
+    ssize_t n = real_file_write_now(file, iov, count, offset);
+    if (n != -ERR_BUSY) return n;
     struct transfer transfer = { .fd = file->fd, .iov = iov, .count = count, .offset = offset };
     return run_transfer(base->node, "file write", do_write, &transfer);
 }

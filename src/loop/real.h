@@ -130,6 +130,12 @@ int real_file_try_lock(struct file *file);
  * read at the end leaves an offset that the kernel would refuse. */
 int real_file_check_offset(const struct real_file *file, uint64_t offset);
 
+/* What the page cache can do at once; -ERR_BUSY: try in the back end's way. */
+ssize_t real_file_read_now(struct real_file *file, const struct iovec *iov, int count,
+                           uint64_t offset);
+ssize_t real_file_write_now(struct real_file *file, const struct iovec *iov, int count,
+                            uint64_t offset);
+
 int real_dir_make(struct node *node, const char *path, mode_t mode) fiber_fn;
 int real_dir_sync(struct node *node, const char *path) fiber_fn;
 int real_dir_list(struct node *node, const char *path, char ***ret_names,

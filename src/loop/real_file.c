@@ -111,6 +111,26 @@ int real_file_check_offset(const struct real_file *file, uint64_t offset)
     return offset >= (uint64_t)st.st_size ? 0 : error_from_errno(EINVAL);
 }
 
+ssize_t real_file_read_now(struct real_file *file, const struct iovec *iov, int count,
+                           uint64_t offset)
+{
+    if (!file->can_read_nowait) return -ERR_BUSY;
+    ssize_t n = preadv2(file->fd, iov, count, (off_t)offset, RWF_NOWAIT);
+    if (n >= 0) return n;
+    if (errno == EOPNOTSUPP) file->can_read_nowait = false;
+    return -ERR_BUSY;
+}
+
+ssize_t real_file_write_now(struct real_file *file, const struct iovec *iov, int count,
+                            uint64_t offset)
+{
+    if (!file->can_write_nowait) return -ERR_BUSY;
+    ssize_t n = pwritev2(file->fd, iov, count, (off_t)offset, RWF_NOWAIT);
+    if (n > 0) return n;
+    if (n < 0 && errno == EOPNOTSUPP) file->can_write_nowait = false;
+    return -ERR_BUSY;
+}
+
 /* ---- paths ---- */
 
 static int64_t do_dir_make(void *arg)

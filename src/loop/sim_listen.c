@@ -31,6 +31,12 @@ static bool is_any(const char *host)
     return !host[0] || !strcmp(host, "0.0.0.0") || !strcmp(host, "::") || !strcmp(host, "*");
 }
 
+/* The loop knows sockets; what rides on other transports is above it. */
+static bool is_socket(const struct net_address *a)
+{
+    return a->scheme == NET_TCP || a->scheme == NET_IPOIB || a->scheme == NET_UNIX;
+}
+
 static struct sim_listener *listener_find(struct machine *m, const struct net_address *a)
 {
     list_for_each (it, &m->listeners) {
@@ -57,6 +63,7 @@ int sim_listen(struct node *node, const struct net_address *at, struct listener 
 {
     struct machine *m = node->machine;
     if (!m->is_up) return -ERR_CANCELED;
+    if (!is_socket(at)) return -ERR_RPC_INVALID_ADDR;
     bool is_own = at->scheme == NET_UNIX || is_any(at->host) || is_loopback(at->host) ||
                   !strcmp(at->host, m->host);
     if (!is_own) return error_from_errno(EADDRNOTAVAIL);
@@ -122,7 +129,7 @@ static struct stream *stream_new(struct node *node, struct sim_end *end, const c
     s->end = end;
     end->pid = sim_node_pid(node);
     if (end->link->is_unix) {
-        snprintf(s->base.peer, sizeof s->base.peer, "%s", host);
+        snprintf(s->base.peer, sizeof s->base.peer, "unix:%s", host);
     } else {
         snprintf(s->base.peer, sizeof s->base.peer, "%s:%u", host, port);
     }
@@ -147,7 +154,7 @@ int sim_accept(struct listener *listener, struct stream **ret)
     list_remove(&end->backlog_link);
     l->backlog_count--;
     sim_trace(l->machine->sim, "accept", l->machine, end->link->id, 0, 0);
-    const char *host = end->link->is_unix ? listener->address.host : client->machine->host;
+    const char *host = end->link->is_unix ? "" : client->machine->host;
     *ret = stream_new(listener->node, end, host, end->link->client_port);
     return 0;
 }
@@ -206,6 +213,7 @@ int sim_connect(struct node *node, const struct net_address *to, struct stream *
     struct machine *m = node->machine;
     struct connect_op c = { .to = connect_target(node, to), .address = to };
     int r = NO_ANSWER;
+    if (!is_socket(to)) return -ERR_RPC_INVALID_ADDR;
     if (!c.to) return -ERR_RPC_CONNECT_FAILED;
     for (int i = 0; i < ATTEMPTS_MAX && r == NO_ANSWER; i++) {
         r = connect_once(&c, m);
