@@ -60,6 +60,7 @@ struct store_target {
     uint32_t chain_version; /* last one persisted by store_target_set_chain_version() */
     uint64_t used_bytes;    /* units of committed and pending records */
     uint64_t chunk_count;
+    uint64_t dropped_version; /* greatest of all tombstones dropped so far: new chunks begin above */
 };
 /* Durable when it returns. -ERR_META_EXISTS. */
 int store_target_create(struct chunk_store *s, uint64_t target_id,
@@ -85,7 +86,7 @@ struct chunk_state {
     uint64_t pending_version;
     uint32_t pending_chain_version;
     enum update_kind pending_kind;
-    uint32_t pending_length, pending_crc32c;
+    uint32_t pending_length, pending_chunk_size, pending_crc32c;
     struct update_id pending_update; /* identity, to roll it forward with */
     uint32_t pending_generation;
 };
@@ -98,10 +99,10 @@ enum chunk_pin_which { CHUNK_COMMITTED, CHUNK_PENDING };
 
 struct chunk_update {
     enum update_kind kind; /* WRITE, TRUNCATE, EXTEND, REMOVE, REPLACE */
-    /* To become. Checked by the caller: committed + 1; any for an absent chunk, for REPLACE and for
-     * REMOVE, which leaves a tombstone even of an absent chunk. */
+    /* To become. Checked by the caller: committed + 1; any greater one for an absent or removed
+     * chunk, for REPLACE and for REMOVE, which leaves a tombstone even of an absent chunk. */
     uint64_t version;
-    uint32_t chain_version; /* REPLACE: of the pair; else the chain's */
+    uint32_t chain_version; /* of the pair: at which the head assigned the version */
     uint32_t generation;
     struct update_id update; /* goes into the identity table too, unless its channel is 0 or the
                               * table has a greater seq of the channel */
@@ -123,7 +124,8 @@ int chunk_stage(struct chunk_store *s, uint64_t target_id, struct chunk_id chunk
 int chunk_commit(struct chunk_store *s, uint64_t target_id, struct chunk_id chunk, uint64_t version,
                  uint32_t chain_version) must_check;
 /* Durably forgets the pending record and, if the table's entry of its channel is its own, that too;
- * or (COMMITTED) a tombstone. 0 also when there is none. The caller holds the chunk's lock. */
+ * or (COMMITTED) whatever is committed. 1 when there was one, else 0. The caller holds the chunk's
+ * lock. */
 int chunk_drop(struct chunk_store *s, uint64_t target_id, struct chunk_id chunk,
                enum chunk_pin_which which) fiber_fn must_check;
 /* Takes the pending record back, or forgets the committed one (content or tombstone, no pending record beside it)
