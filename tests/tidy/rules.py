@@ -74,6 +74,7 @@ BANNED_CALLS = """
 ALLOWED = [
     ("seam", "src/loop/*.c", "*", "the back ends of the seam and its front doors"),
     ("seam", "src/fiber/*.c", "*", "stacks are mapped memory"),
+    ("seam", "src/main*.c", "*", "a process before its loop runs, and its signals"),
     ("seam", "src/base/log.c", "write", "the default sink of a log is standard error"),
     ("thread-locals", "src/fiber/fiber.c", "*", "fiber_self() is known without an argument"),
     ("columns", "src/base/error_table.h", "*", "one row for each status code"),

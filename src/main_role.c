@@ -1,0 +1,331 @@
+/* main_role.c - from a command line to a running role. */
+#include "main_role.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define SETTING_STRUCT_NAME common_settings
+static SETTINGS_TABLE(common_table, COMMON_SETTINGS)
+
+    static const
+    char *const option_names[] = { "--cfg", "--check", "--config.", "--help", "--print-config" };
+
+struct override {
+    const char *key, *text;
+};
+
+/* ---- the joined settings: the shared ones, then those of the role ---- */
+
+struct joined {
+    struct setting *table;
+    void *settings;
+};
+
+static size_t common_size(void)
+{
+    return (sizeof(struct common_settings) + 15) & ~(size_t)15;
+}
+
+static struct joined join(const struct role *role, struct arena *arena)
+{
+    size_t common_count = ARRAY_SIZE(common_table) - 1, role_count = 0;
+    while (role->settings[role_count].key)
+        role_count++;
+    struct joined joined = {
+        .table = arena_array(arena, struct setting, common_count + role_count + 1),
+        .settings = arena_zalloc(arena, common_size() + role->settings_size),
+    };
+    for (size_t i = 0; i < role_count; i++) {
+        joined.table[i] = role->settings[i];
+        joined.table[i].offset += common_size();
+    }
+    memcpy(joined.table + role_count, common_table, common_count * sizeof *joined.table);
+    return joined;
+}
+
+const struct setting *role_settings(const struct role *role, struct arena *arena)
+{
+    return join(role, arena).table;
+}
+
+/* ---- the command line ---- */
+
+/* "--config.a.b=V", or "--config.a.b V" with @next. Returns how many arguments it was. */
+static int take_override(const char *argument, const char *next, struct arena *arena,
+                         struct override *ret)
+{
+    const char *key = argument + strlen("--config."), *equals = strchr(key, '=');
+    if (!equals) {
+        *ret = (struct override){ key, next };
+        return next ? 2 : -ERR_WRONG_USAGE;
+    }
+    ret->key = arena_text(arena, bytes_of(key, (size_t)(equals - key)));
+    ret->text = equals + 1;
+    return 1;
+}
+
+static int fail_option(struct arena *arena, const char *argument, const char **ret_error)
+{
+    const char *name = arena_text(arena, bytes_of(argument, strcspn(argument, "=")));
+    const char *near = nearest_name(name, option_names, ARRAY_SIZE(option_names));
+    *ret_error = near ? arena_printf(arena, "unknown option '%s'; did you mean '%s'?", name, near)
+                      : arena_printf(arena, "unknown option '%s'", name);
+    return -ERR_WRONG_USAGE;
+}
+
+/* One option and its value. Returns how many arguments it was. */
+static int take_option(int argc, char *const *argv, int at, struct role_start *start,
+                       struct override *overrides, uint32_t *count, struct arena *arena,
+                       const char **ret_error)
+{
+    const char *argument = argv[at], *next = at + 1 < argc ? argv[at + 1] : NULL;
+    if (strncmp(argument, "--config.", 9) == 0) {
+        int n = take_override(argument, next, arena, &overrides[*count]);
+        *ret_error = "the last --config.KEY has no value";
+        *count += n > 0;
+        return n;
+    }
+    if (strncmp(argument, "--cfg=", 6) == 0) {
+        start->cfg_path = argument + 6;
+        return 1;
+    }
+    if (strcmp(argument, "--cfg") == 0 || strcmp(argument, "-cfg") == 0) {
+        start->cfg_path = next;
+        *ret_error = "--cfg needs a file";
+        return next ? 2 : -ERR_WRONG_USAGE;
+    }
+    if (strcmp(argument, "--check") == 0) {
+        start->check_only = true;
+    } else if (strcmp(argument, "--print-config") == 0) {
+        start->print_only = true;
+    } else if (strcmp(argument, "-h") == 0 || strcmp(argument, "--help") == 0) {
+        start->help_only = true;
+    } else {
+        return fail_option(arena, argument, ret_error);
+    }
+    return 1;
+}
+
+/* ---- the file ---- */
+
+static int read_text(const char *path, struct arena *arena, struct bytes *ret,
+                     const char **ret_error)
+{
+    FILE *f = fopen(path, "re");
+    size_t size_max = TOML_TEXT_BYTES_MAX + 1, size = 0;
+    char *text = arena_alloc(arena, size_max);
+    if (f) size = fread(text, 1, size_max, f);
+    int eno = f && !ferror(f) ? 0 : errno;
+    if (f) fclose(f);
+    if (eno) {
+        *ret_error = arena_printf(arena, "%s: %s", path, strerrordesc_np(eno));
+        return error_from_errno(eno);
+    }
+    *ret = bytes_of(text, size);
+    return 0;
+}
+
+static int load_file(const struct joined *joined, const char *path, struct arena *arena,
+                     const char **ret_error)
+{
+    struct bytes text;
+    struct toml_value root;
+    const char *error = NULL;
+    int r = read_text(path, arena, &text, ret_error);
+    if (r < 0) return r;
+    r = toml_parse(arena, text, &root, &error);
+    if (r >= 0) r = settings_load(joined->table, joined->settings, arena, &root, &error);
+    if (r < 0) *ret_error = arena_printf(arena, "%s: %s", path, error);
+    return r;
+}
+
+/* ---- all of it ---- */
+
+static int check_common(const struct common_settings *common, struct arena *arena,
+                        const char **ret_error)
+{
+    static const char *const backends[] = { "auto", "uring", "posix" };
+    static const char *const levels[] = { "debug", "info", "warn", "error" };
+    bool is_known = false;
+    for (size_t i = 0; i < ARRAY_SIZE(backends); i++) {
+        is_known |= strcmp(common->loop_backend, backends[i]) == 0;
+    }
+    if (!is_known) {
+        const char *near = nearest_name(common->loop_backend, backends, ARRAY_SIZE(backends));
+        *ret_error = arena_printf(arena, "key 'loop.backend': '%s' is not auto, uring or posix%s%s",
+                                  common->loop_backend, near ? "; nearest: " : "", near ?: "");
+        return -ERR_CONFIG_INVALID_VALUE;
+    }
+    if (log_level_parse(common->log_level) < 0) {
+        const char *near = nearest_name(common->log_level, levels, ARRAY_SIZE(levels));
+        *ret_error =
+            arena_printf(arena, "key 'log.level': '%s' is not debug, info, warn or error%s%s",
+                         common->log_level, near ? "; nearest: " : "", near ?: "");
+        return -ERR_CONFIG_INVALID_VALUE;
+    }
+    return 0;
+}
+
+int role_start_parse(const struct role *role, int argc, char *const *argv,
+                     const char *const *environment, struct arena *arena, struct role_start *ret,
+                     const char **ret_error)
+{
+    struct role_start start = { .role = role };
+    struct override *overrides = arena_array(arena, struct override, (size_t)argc + 1);
+    uint32_t override_count = 0;
+    int r;
+    for (int i = 1; i < argc; i += r) {
+        r = take_option(argc, argv, i, &start, overrides, &override_count, arena, ret_error);
+        if (r < 0) return r;
+    }
+    struct joined joined = join(role, arena);
+    settings_init(joined.table, joined.settings, arena);
+    r = settings_set_environment(joined.table, joined.settings, arena, environment, ret_error);
+    if (r >= 0 && start.cfg_path) r = load_file(&joined, start.cfg_path, arena, ret_error);
+    for (uint32_t i = 0; r >= 0 && i < override_count; i++) {
+        r = settings_set(joined.table, joined.settings, arena, overrides[i].key, overrides[i].text,
+                         ret_error);
+    }
+    if (r < 0) return r;
+    memcpy(&start.common, joined.settings, sizeof start.common);
+    r = check_common(&start.common, arena, ret_error);
+    if (r < 0) return r;
+    start.settings = (char *)joined.settings + common_size();
+    start.config = settings_to_toml(joined.table, joined.settings, arena);
+    *ret = start;
+    return 0;
+}
+
+/* ---- running ---- */
+
+int role_loop_new(const struct common_settings *common, const char *who, struct loop **ret)
+{
+    const char *why = NULL;
+    enum loop_backend backend = LOOP_AUTO;
+    if (strcmp(common->loop_backend, "uring") == 0) backend = LOOP_URING;
+    if (strcmp(common->loop_backend, "posix") == 0) backend = LOOP_POSIX;
+    int r = loop_new(backend, ret, &why);
+    char text[64];
+    if (r < 0) {
+        fprintf(stderr, "%s: no event loop: %s: %s\n", who, error_to_text(r, text, sizeof text),
+                why ?: error_sentence(r));
+    } else if (why) {
+        fprintf(stderr, "%s: without io_uring (%s); the %s back end is used\n", who, why,
+                loop_backend_name(*ret));
+    }
+    return r;
+}
+
+struct running {
+    const struct role_start *start;
+    struct node *node;
+    struct scope role_scope;
+    int signal; /* that asked for the end; 0: none */
+};
+
+static int watch_signals(void *arg)
+{
+    static const int signals[] = { SIGTERM, SIGINT };
+    struct running *running = arg;
+    int r = signal_wait(running->node, signals, ARRAY_SIZE(signals));
+    if (r < 0) return r;
+    running->signal = r;
+    log_info(&running->node->log, "stopping: %s", sigabbrev_np(r));
+    scope_cancel(&running->role_scope);
+    return 0;
+}
+
+static int run_role(void *arg)
+{
+    struct running *running = arg;
+    return running->start->role->run(running->node, running->start->settings);
+}
+
+static int main_fiber(void *arg)
+{
+    struct running *running = arg;
+    struct scope signals;
+    scope_init(&signals, NULL);
+    scope_init(&running->role_scope, NULL);
+    int r = fiber_spawn(&signals, "signals", watch_signals, running);
+    if (r >= 0) r = fiber_spawn(&running->role_scope, "role", run_role, running);
+    if (r >= 0) r = scope_wait(&running->role_scope);
+    scope_done(&running->role_scope);
+    scope_done(&signals);
+    return r;
+}
+
+/* "storage-1001", or "fuse" for a role without numbers. */
+static const char *node_name(const struct role_start *start, struct arena *arena)
+{
+    const struct setting *setting = settings_find(start->role->settings, "node_id");
+    if (!setting || setting->kind != SETTING_U32) return start->role->name;
+    const uint32_t *id = (const void *)((const char *)start->settings + setting->offset);
+    return *id ? arena_printf(arena, "%s-%u", start->role->name, *id) : start->role->name;
+}
+
+int role_start_run(const struct role_start *start)
+{
+    cleanup_arena_ struct arena arena;
+    arena_init(&arena);
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    sigprocmask(SIG_BLOCK, &signals, NULL);
+    signal(SIGPIPE, SIG_IGN);
+
+    cleanup_(loop_freep) struct loop *loop = NULL;
+    const char *name = node_name(start, &arena);
+    if (role_loop_new(&start->common, name, &loop) < 0) return 1;
+    cleanup_(node_freep) struct node *node = node_new(loop, NULL, name);
+    node->log.level = (enum log_level)log_level_parse(start->common.log_level);
+    struct running running = { .start = start, .node = node };
+    int r = loop_run_main(loop, node, main_fiber, &running);
+    if (running.signal) return 0;
+    if (r < 0) log_error(&node->log, r, "%s ended", start->role->name);
+    return r < 0 ? 1 : 0;
+}
+
+static void print_help(const struct role *role)
+{
+    printf("c3fs %s - %s\n\n"
+           "usage: c3fs %s [--cfg FILE] [--config.KEY=VALUE]... [--check | --print-config]\n\n"
+           "  --cfg FILE          settings in TOML\n"
+           "  --config.KEY=VALUE  one setting; wins over the file and over the variable C3FS_KEY\n"
+           "  --check             says whether all of it is valid, and ends\n"
+           "  --print-config      shows all settings as TOML with what they mean, and ends\n",
+           role->name, role->help, role->name);
+}
+
+int role_main(const struct role *role, int argc, char *const *argv, const char *const *environment)
+{
+    cleanup_arena_ struct arena arena;
+    arena_init(&arena);
+    struct role_start start;
+    const char *error = NULL;
+    int r = role_start_parse(role, argc, argv, environment, &arena, &start, &error);
+    if (r < 0) {
+        char text[64];
+        fprintf(stderr, "c3fs %s: %s: %s\n", role->name, error_to_text(r, text, sizeof text),
+                error);
+        return 2;
+    }
+    if (start.help_only) {
+        print_help(role);
+        return 0;
+    }
+    if (start.print_only) {
+        fputs(start.config, stdout);
+        return 0;
+    }
+    if (start.check_only) {
+        printf("%s: valid\n", start.cfg_path ?: role->name);
+        return 0;
+    }
+    return role_start_run(&start);
+}

@@ -1,0 +1,54 @@
+/* main_role.h - a role as the c3fs binary sees it, and how one is started from a command line.
+ *
+ * Sources of a role's settings, later ones win: defaults, variables C3FS_A_B_C, the file of --cfg,
+ * --config.a.b.c=VALUE. Each role also has the settings that all share: log.level, loop.backend.
+ */
+#pragma once
+#include "config/settings.h"
+#include "loop/loop.h"
+
+#define COMMON_SETTINGS(S)                                                                         \
+    S(TEXT, log_level, "log.level", "info", HOT, "debug, info, warn or error")                     \
+    S(TEXT, loop_backend, "loop.backend", "auto", COLD,                                            \
+      "uring, posix, or auto: uring where it is allowed")
+SETTINGS_STRUCT(common_settings, COMMON_SETTINGS)
+
+struct role {
+    const char *name;    /* as the first argument: "storage" */
+    const char *program; /* as argv[0]: "storage_main" */
+    const char *help;    /* one line */
+    const struct setting *settings;
+    size_t settings_size;
+    /* Runs until it is cancelled. @settings is the role's struct. */
+    int (*run)(struct node *node, const void *settings) fiber_fn;
+};
+
+/* What a command line asks for. All memory is the arena's. */
+struct role_start {
+    const struct role *role;
+    struct common_settings common;
+    void *settings;       /* the role's struct */
+    char *config;         /* all settings as TOML, for --print-config */
+    const char *cfg_path; /* NULL: no file */
+    bool check_only, print_only, help_only;
+};
+
+/* Reads @argv (argv[0] is the role's name or program) and @environment. -ERR_WRONG_USAGE and the
+ * errors of settings.h, with *ret_error one line. Looks at no file but that of --cfg. */
+int role_start_parse(const struct role *role, int argc, char *const *argv,
+                     const char *const *environment, struct arena *arena, struct role_start *ret,
+                     const char **ret_error) must_check;
+
+/* Runs the role as the process's only node until SIGTERM or SIGINT, or until it fails. The exit
+ * status. */
+int role_start_run(const struct role_start *start);
+
+/* The whole of a role's main(): exit status 0, 1 after a failure, 2 for a wrong command line. */
+int role_main(const struct role *role, int argc, char *const *argv, const char *const *environment);
+
+/* The settings of the role and the shared ones, in one table. */
+const struct setting *role_settings(const struct role *role, struct arena *arena);
+
+/* A loop of the kind that the setting names, with a line on stderr if it had to fall back. */
+int role_loop_new(const struct common_settings *common, const char *who,
+                  struct loop **ret) must_check;

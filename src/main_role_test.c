@@ -1,0 +1,145 @@
+/* main_role_test.c - the command line of a role: where settings come from, and what is refused. */
+#include "main_role.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define SAMPLE_SETTINGS(S)                                                                         \
+    S(U32, node_id, "node_id", "7", NODE, "number of this node")                                   \
+    S(DURATION, grace_ns, "stop.grace", "5s", HOT, "how long a stop waits")
+SETTINGS_STRUCT(sample_settings, SAMPLE_SETTINGS)
+#define SETTING_STRUCT_NAME sample_settings
+static SETTINGS_TABLE(sample_table, SAMPLE_SETTINGS)
+
+    static int sample_run(struct node *node, const void *settings)
+{
+    return 0;
+}
+
+static const struct role sample = { .name = "sample",
+                                    .program = "sample_main",
+                                    .help = "for this test",
+                                    .settings = sample_table,
+                                    .settings_size = sizeof(struct sample_settings),
+                                    .run = sample_run };
+
+struct line {
+    const char *arguments[6];
+    const char *variable; /* of the environment; may be NULL */
+    int result;
+    const char *error; /* what it must contain */
+};
+
+static int parse(const struct line *line, struct arena *arena, struct role_start *ret,
+                 const char **ret_error)
+{
+    const char *environment[2] = { line->variable };
+    char *argv[8] = { arena_printf(arena, "sample") };
+    int argc = 1;
+    while (argc < 7 && line->arguments[argc - 1]) {
+        argv[argc] = arena_printf(arena, "%s", line->arguments[argc - 1]);
+        argc++;
+    }
+    return role_start_parse(&sample, argc, argv, environment, arena, ret, ret_error);
+}
+
+static void test_refused(void **state)
+{
+    static const struct line lines[] = {
+        { { "--chekc" },
+          NULL,
+          ERR_WRONG_USAGE,
+          "unknown option '--chekc'; did you mean '--check'?" },
+        { { "--verbose=3" }, NULL, ERR_WRONG_USAGE, "unknown option '--verbose'" },
+        { { "extra" }, NULL, ERR_WRONG_USAGE, "unknown option 'extra'" },
+        { { "-cfg" }, NULL, ERR_WRONG_USAGE, "--cfg needs a file" },
+        { { "--config.node_id" }, NULL, ERR_WRONG_USAGE, "the last --config.KEY has no value" },
+        { { "--config.node_ids=1" },
+          NULL,
+          ERR_CONFIG_REDUNDANT_KEY,
+          "unknown key 'node_ids'; did you mean 'node_id'?" },
+        { { "--config.node_id=x" }, NULL, ERR_CONFIG_INVALID_TYPE, "key 'node_id': 'x' is not" },
+        { { NULL }, "C3FS_NODE_ID=x", ERR_CONFIG_INVALID_TYPE, "variable C3FS_NODE_ID" },
+        { { "--config.log.level=loud" }, NULL, ERR_CONFIG_INVALID_VALUE, "'loud' is not debug" },
+        { { "--config.log.level=inf" }, NULL, ERR_CONFIG_INVALID_VALUE, "nearest: info" },
+        { { "--config.loop.backend=uringg" }, NULL, ERR_CONFIG_INVALID_VALUE, "nearest: uring" },
+        { { "--cfg", "/nowhere/x.toml" },
+          NULL,
+          ERR_SYSTEM_BASE + 2,
+          "/nowhere/x.toml: No such file or directory" },
+        { { "--cfg=/" }, NULL, ERR_SYSTEM_BASE + 21, "/: Is a directory" },
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
+        cleanup_arena_ struct arena arena;
+        arena_init(&arena);
+        struct role_start start;
+        const char *error = NULL;
+        assert_int_equal(parse(&lines[i], &arena, &start, &error), -lines[i].result);
+        assert_non_null(error);
+        if (!strstr(error, lines[i].error)) fail_msg("'%s' lacks '%s'", error, lines[i].error);
+        assert_null(strchr(error, '\n'));
+    }
+}
+
+static void write_file(char *path, const char *text)
+{
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+    close(fd);
+}
+
+static void test_sources(void **state)
+{
+    char path[] = "/tmp/c3fs-role-XXXXXX";
+    write_file(path, "node_id = 9\n[log]\nlevel = \"warn\"\n[stop]\ngrace = \"1s\"\n");
+    const struct line lines[] = {
+        { { NULL }, NULL, 7, "info" },
+        { { NULL }, "C3FS_NODE_ID=8", 8, "info" },
+        { { "--cfg", path }, "C3FS_NODE_ID=8", 9, "warn" },
+        { { "-cfg", path, "--config.node_id", "10" }, "C3FS_NODE_ID=8", 10, "warn" },
+        { { "--config.log.level=debug", "--config.node_id=1", "--config.node_id=2" },
+          NULL,
+          2,
+          "debug" },
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
+        cleanup_arena_ struct arena arena;
+        arena_init(&arena);
+        struct role_start start;
+        const char *error = NULL;
+        assert_int_equal(parse(&lines[i], &arena, &start, &error), 0);
+        const struct sample_settings *settings = start.settings;
+        assert_int_equal(settings->node_id, lines[i].result);
+        assert_string_equal(start.common.log_level, lines[i].error);
+    }
+    unlink(path);
+}
+
+static void test_modes(void **state)
+{
+    const struct line line = { { "--check", "--print-config", "-h" }, NULL, 0, NULL };
+    cleanup_arena_ struct arena arena;
+    arena_init(&arena);
+    struct role_start start;
+    const char *error;
+    assert_int_equal(parse(&line, &arena, &start, &error), 0);
+    assert_true(start.check_only && start.print_only && start.help_only);
+    assert_non_null(strstr(start.config, "node_id = 7\n"));
+    assert_non_null(
+        strstr(start.config, "[log]\n# debug, info, warn or error\nlevel = \"info\"\n"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_sources),
+        cmocka_unit_test(test_modes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
