@@ -1,0 +1,492 @@
+/* mount.c - the role: joins the cluster, mounts, reads requests and runs each as a fiber. */
+#include "fuse/mount.h"
+
+#include "base/check.h"
+#include "loop/file.h"
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+#define SETTING_STRUCT_NAME fuse_settings
+SETTINGS_TABLE(fuse_settings_table, FUSE_SETTINGS)
+
+#define INTERRUPT_GRACE_NS (1 * SEC)
+
+/* Memory of one request; kept for the next one. */
+struct request_buffer {
+    struct list link;
+    uint8_t *memory;
+};
+
+struct request {
+    struct mount *mount;
+    struct request_buffer *buffer;
+    struct fuse_buf buf;
+    uint64_t serial;
+};
+
+struct mount *mount_of(fuse_req_t req)
+{
+    return fuse_req_userdata(req);
+}
+
+void reply_error(fuse_req_t req, int r)
+{
+    struct mount *m = mount_of(req);
+    if (r < 0) ++*m->metric_errors;
+    int eno = error_to_errno(r);
+    if (eno == ETIMEDOUT) eno = EIO; /* what programs understand */
+    fuse_reply_err(req, eno);
+}
+
+struct user_info user_of(fuse_req_t req)
+{
+    const struct fuse_ctx *ctx = fuse_req_ctx(req);
+    return (struct user_info){ .uid = ctx->uid, .gid = ctx->gid };
+}
+
+void base_of_request(fuse_req_t req, struct meta_base *base)
+{
+    struct user_info user = user_of(req);
+    meta_base_init(mount_of(req)->meta, &user, base);
+    base->flags = META_KERNEL_CHECKED; /* mounted with default_permissions */
+    request_interruptible(req);
+}
+
+int check_writable(fuse_req_t req)
+{
+    return user_view(mount_of(req), fuse_req_ctx(req)->uid).readonly ? -ERR_READ_ONLY_MODE : 0;
+}
+
+/* ---- interrupts ----
+ *
+ * The kernel passes on any signal, also those after which a program goes on; programs do not expect EINTR from
+ * files. So an operation has a grace to finish, and only one that hangs is cancelled. */
+
+struct interrupt {
+    struct mount *mount;
+    struct fiber *fiber;
+    uint64_t serial;
+};
+
+static int interrupt_run(void *arg)
+{
+    struct interrupt *i = arg;
+    int r = fiber_sleep(INTERRUPT_GRACE_NS);
+    const struct request *request = map_get(&i->mount->running, (uintptr_t)i->fiber);
+    if (r >= 0 && request && request->serial == i->serial) fiber_cancel(i->fiber);
+    free(i);
+    return 0;
+}
+
+static void on_interrupt(fuse_req_t req, void *fiber)
+{
+    struct mount *m = mount_of(req);
+    const struct request *request = map_get(&m->running, (uintptr_t)fiber);
+    if (!request) return;
+    struct interrupt *i = new_zero(struct interrupt);
+    *i = (struct interrupt){ m, fiber, request->serial };
+    if (fiber_spawn(&m->requests, "interrupt", interrupt_run, i) < 0) free(i);
+}
+
+void request_interruptible(fuse_req_t req)
+{
+    fuse_req_interrupt_func(req, on_interrupt, fiber_self());
+}
+
+/* ---- notifications, on a helper thread ---- */
+
+struct notice {
+    struct fuse_session *session;
+    fuse_ino_t ino;
+    const char *name;
+    bool data;
+};
+
+static int notice_send(void *arg)
+{
+    struct notice *n = arg;
+    if (n->name)
+        return fuse_lowlevel_notify_inval_entry(n->session, n->ino, n->name, strlen(n->name));
+    return fuse_lowlevel_notify_inval_inode(n->session, n->ino, n->data ? 0 : -1, 0);
+}
+
+void mount_invalidate(struct mount *m, fuse_ino_t ino, bool data)
+{
+    struct notice n = { .session = m->session, .ino = ino, .data = data };
+    int r = blocking_run(m->node, notice_send, &n);
+    (void)r; /* the kernel does not hold it: nothing to drop */
+}
+
+void mount_invalidate_entry(struct mount *m, fuse_ino_t parent, const char *name)
+{
+    struct notice n = { .session = m->session, .ino = parent, .name = name };
+    int r = blocking_run(m->node, notice_send, &n);
+    (void)r;
+}
+
+/* ---- requests ---- */
+
+static struct request_buffer *buffer_get(struct mount *m)
+{
+    struct list *node = list_pop_front(&m->free_buffers);
+    if (node) return list_entry(node, struct request_buffer, link);
+    struct request_buffer *b = new_zero(struct request_buffer);
+    list_init(&b->link);
+    b->memory = aligned_alloc(4096, MOUNT_REQUEST_BYTES);
+    check(b->memory != NULL);
+    return b;
+}
+
+static void buffers_free(struct mount *m)
+{
+    struct list *node;
+    while ((node = list_pop_front(&m->free_buffers))) {
+        struct request_buffer *b = list_entry(node, struct request_buffer, link);
+        free(b->memory);
+        free(b);
+    }
+}
+
+static int request_run(void *arg)
+{
+    struct request *r = arg;
+    struct mount *m = r->mount;
+    {
+        FIBER_TIMEOUT(m->settings->timeout_ns);
+        map_put(&m->running, (uintptr_t)fiber_self(), r);
+        fuse_session_process_buf(m->session, &r->buf);
+        map_remove(&m->running, (uintptr_t)fiber_self());
+    }
+    list_push_front(&m->free_buffers, &r->buffer->link);
+    fiber_semaphore_give(&m->request_slots, 1);
+    free(r);
+    return 0;
+}
+
+/* Reads one request; 1, 0 when there is none now, or an error; -ERR_CANCELED: unmounted. */
+static int request_receive(struct mount *m, struct request_buffer *buffer, struct fuse_buf *ret)
+{
+    *ret = (struct fuse_buf){ .mem = buffer->memory, .size = MOUNT_REQUEST_BYTES };
+    int n = fuse_session_receive_buf(m->session, ret);
+    if (n > 0) return 1;
+    if (n == 0 || fuse_session_exited(m->session)) return -ERR_CANCELED;
+    return n == -EAGAIN || n == -EINTR ? 0 : error_from_errno(-n);
+}
+
+static int serve_requests(struct mount *m)
+{
+    int fd = fuse_session_fd(m->session);
+    for (;;) {
+        int r = fiber_semaphore_take(&m->request_slots, 1);
+        if (r < 0) return r;
+        struct request_buffer *buffer = buffer_get(m);
+        struct fuse_buf buf;
+        while ((r = request_receive(m, buffer, &buf)) == 0) {
+            r = fd_wait(m->node, fd, POLLIN);
+            if (r < 0) break;
+        }
+        if (r <= 0) {
+            list_push_front(&m->free_buffers, &buffer->link);
+            fiber_semaphore_give(&m->request_slots, 1);
+            return r;
+        }
+        ++*m->metric_requests;
+        struct request *req = new_zero(struct request);
+        *req = (struct request){
+            .mount = m, .buffer = buffer, .buf = buf, .serial = ++m->last_serial
+        };
+        req->buf.mem = buffer->memory;
+        r = fiber_spawn(&m->requests, "fuse", request_run, req);
+        if (r < 0) {
+            list_push_front(&m->free_buffers, &buffer->link);
+            fiber_semaphore_give(&m->request_slots, 1);
+            free(req);
+            return r;
+        }
+    }
+}
+
+/* ---- periodic settlement ---- */
+
+static void settle_open_files(struct mount *m)
+{
+    cleanup_arena_ struct arena arena = { 0 };
+    uint64_t *inos = arena_array(&arena, uint64_t, m->inodes.count);
+    size_t at = 0, count = 0;
+    struct mount_inode *mi;
+    while ((mi = map_next(&m->inodes, &at)))
+        if (writes_are_dirty(mi)) inos[count++] = fuse_of_inode(mi->id);
+    for (size_t i = 0; i < count; i++) {
+        mi = mount_inode_find(m, inos[i]);
+        if (!mi || (writes_are_pending(mi) && !m->settings->periodic_sync_flush)) continue;
+        FIBER_TIMEOUT(m->settings->timeout_ns);
+        mount_inode_pin(mi);
+        int r = writes_settle(mi, false);
+        if (r < 0 && r != -ERR_CANCELED)
+            log_warn(&m->node->log, r, "inode %llx was not settled", (unsigned long long)mi->id);
+        mount_inode_unpin(mi);
+    }
+}
+
+static int periodic_run(void *arg)
+{
+    struct mount *m = arg;
+    for (;;) {
+        int r = fiber_sleep(MAX_OF(m->settings->periodic_sync_ns, 100 * MSEC));
+        if (r < 0) return r;
+        if (m->settings->periodic_sync_enable) settle_open_files(m);
+    }
+}
+
+/* ---- mounting ---- */
+
+static void op_init(void *userdata, struct fuse_conn_info *conn)
+{
+    struct mount *m = userdata;
+    static const unsigned wanted[] = { FUSE_CAP_ASYNC_READ,     FUSE_CAP_PARALLEL_DIROPS,
+                                       FUSE_CAP_READDIRPLUS,    FUSE_CAP_ASYNC_DIO,
+                                       FUSE_CAP_CACHE_SYMLINKS, FUSE_CAP_EXPORT_SUPPORT };
+    static const unsigned unwanted[] = { FUSE_CAP_WRITEBACK_CACHE,  FUSE_CAP_SPLICE_READ,
+                                         FUSE_CAP_SPLICE_WRITE,     FUSE_CAP_SPLICE_MOVE,
+                                         FUSE_CAP_POSIX_LOCKS,      FUSE_CAP_FLOCK_LOCKS,
+                                         FUSE_CAP_READDIRPLUS_AUTO, FUSE_CAP_ATOMIC_O_TRUNC };
+    for (size_t i = 0; i < ARRAY_SIZE(wanted); i++)
+        conn->want |= conn->capable & wanted[i];
+    for (size_t i = 0; i < ARRAY_SIZE(unwanted); i++)
+        conn->want &= ~unwanted[i];
+    conn->max_write = 1 << 20;
+    conn->max_read = 1 << 20;
+    conn->max_readahead = (unsigned)MIN_OF(m->settings->readahead_bytes, 64 * MIB);
+    conn->max_background = 64;
+    conn->congestion_threshold = 48;
+    conn->time_gran = 1;
+}
+
+static const struct fuse_lowlevel_ops operations = {
+    .init = op_init,
+    .lookup = op_lookup,
+    .forget = op_forget,
+    .forget_multi = op_forget_multi,
+    .getattr = op_getattr,
+    .setattr = op_setattr,
+    .readlink = op_readlink,
+    .mknod = op_mknod,
+    .mkdir = op_mkdir,
+    .unlink = op_unlink,
+    .rmdir = op_rmdir,
+    .symlink = op_symlink,
+    .rename = op_rename,
+    .link = op_link,
+    .open = op_open,
+    .create = op_create,
+    .read = op_read,
+    .write = op_write,
+    .flush = op_flush,
+    .fsync = op_fsync,
+    .release = op_release,
+    .fallocate = op_fallocate,
+    .lseek = op_lseek,
+    .ioctl = op_ioctl,
+    .opendir = op_opendir,
+    .readdir = op_readdir,
+    .readdirplus = op_readdirplus,
+    .releasedir = op_releasedir,
+    .fsyncdir = op_fsyncdir,
+    .statfs = op_statfs,
+    .setxattr = op_setxattr,
+    .getxattr = op_getxattr,
+    .listxattr = op_listxattr,
+    .removexattr = op_removexattr,
+};
+
+/* A killed daemon leaves a mount that answers nobody. */
+static void clear_stale_mount(struct mount *m, const char *path)
+{
+    struct stat st;
+    if (stat(path, &st) == 0 || errno != ENOTCONN) return;
+    log_warn(&m->node->log, 0, "%s was left mounted by a process that is gone: unmounting it",
+             path);
+    umount2(path, MNT_DETACH);
+}
+
+static int session_open(struct mount *m)
+{
+    const struct fuse_settings *s = m->settings;
+    char options[256];
+    snprintf(options, sizeof options,
+             "subtype=hf3fs,fsname=hf3fs.%s,max_read=1048576,default_permissions%s", s->cluster_id,
+             s->allow_other ? ",allow_other" : "");
+    char *argv[] = { (char[]){ "c3fs" }, (char[]){ "-o" }, options, NULL };
+    struct fuse_args args = FUSE_ARGS_INIT(3, argv);
+    m->session = fuse_session_new(&args, &operations, sizeof operations, m);
+    fuse_opt_free_args(&args);
+    if (!m->session)
+        return log_error(&m->node->log, -ERR_INVALID_CONFIG, "libfuse refused the options %s",
+                         options);
+    if (fuse_session_mount(m->session, m->mountpoint) != 0) {
+        fuse_session_destroy(m->session);
+        m->session = NULL;
+        return log_error(&m->node->log, error_from_errno(errno ? errno : EIO),
+                         "cannot mount at %s: is /dev/fuse there, and may this user mount?",
+                         m->mountpoint);
+    }
+    int fd = fuse_session_fd(m->session), flags = fcntl(fd, F_GETFL);
+    fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+    return 0;
+}
+
+/* The kernel's default of 128 KiB keeps one request under way; as root it can be told to read further ahead. */
+static int readahead_raise(void *arg)
+{
+    struct mount *m = arg;
+    struct stat st;
+    if (stat(m->mountpoint, &st) != 0) return 0;
+    char path[128];
+    snprintf(path, sizeof path, "/sys/class/bdi/%u:%u/read_ahead_kb",
+             (unsigned)(st.st_dev >> 8 & 0xfff), (unsigned)(st.st_dev & 0xff));
+    FILE *f = fopen(path, "w");
+    if (!f) return 0;
+    fprintf(f, "%llu\n", (unsigned long long)(m->settings->readahead_bytes / KIB));
+    fclose(f);
+    return 0;
+}
+
+static int readahead_run(void *arg)
+{
+    struct mount *m = arg;
+    return blocking_run(m->node, readahead_raise, m);
+}
+
+static int token_read(struct mount *m, struct auth_identity *ret)
+{
+    const struct fuse_settings *s = m->settings;
+    cleanup_(freep) char *text = NULL;
+    size_t size = 0;
+    const char *token = s->token;
+    if (!token[0] && s->token_file[0]) {
+        int r = file_read_all(m->node, s->token_file, 4096, &text, &size);
+        if (r < 0)
+            return log_error(&m->node->log, r, "cannot read the token file %s", s->token_file);
+        text[strcspn(text, "\r\n")] = 0;
+        token = text;
+    }
+    if (!token[0])
+        return log_error(&m->node->log, -ERR_INVALID_CONFIG, "no token: set TOKEN or token_file");
+    if (strlen(token) > AUTH_TOKEN_BYTES_MAX)
+        return log_error(&m->node->log, -ERR_INVALID_CONFIG, "the token is longer than %d bytes",
+                         AUTH_TOKEN_BYTES_MAX);
+    *ret = (struct auth_identity){ .kind = AUTH_TOKEN };
+    memcpy(ret->token, token, strlen(token));
+    return 0;
+}
+
+static int check_settings(struct mount *m)
+{
+    const struct fuse_settings *s = m->settings;
+    struct log *log = &m->node->log;
+    if (s->mgmtd.count == 0)
+        return log_error(log, -ERR_INVALID_CONFIG,
+                         "mgmtd_server_addresses is not set (MGMTD_SERVER_ADDRESSES)");
+    if (strlen(s->cluster_id) >= 32)
+        return log_error(log, -ERR_INVALID_CONFIG, "cluster_id '%s' has 32 bytes or more",
+                         s->cluster_id);
+    clear_stale_mount(m, s->mountpoint);
+    m->mountpoint = realpath(s->mountpoint, NULL);
+    struct stat st;
+    if (!m->mountpoint || stat(m->mountpoint, &st) != 0 || !S_ISDIR(st.st_mode))
+        return log_error(log, -ERR_INVALID_CONFIG,
+                         "mountpoint %s is not a directory: create it first", s->mountpoint);
+    return 0;
+}
+
+static int serve_mounted(struct mount *m)
+{
+    int r = session_open(m);
+    if (r < 0) return r;
+    log_info(&m->node->log, "mounted hf3fs.%s at %s", m->settings->cluster_id, m->mountpoint);
+    scope_init(&m->requests, sched_current());
+    m->requests.local = m->node;
+    r = fiber_spawn(&m->requests, "periodic-sync", periodic_run, m);
+    if (r >= 0) r = fiber_spawn(&m->requests, "read-ahead", readahead_run, m);
+    if (r >= 0) r = serve_requests(m);
+    {
+        FIBER_SHIELD();
+        FIBER_TIMEOUT(10 * SEC);
+        fuse_session_unmount(m->session); /* no new requests; what runs still answers */
+        settle_open_files(m);
+        scope_done(&m->requests);
+    }
+    fuse_session_destroy(m->session);
+    return r == -ERR_CANCELED ? 0 : r;
+}
+
+static int join_cluster(struct mount *m, const struct net_address *servers)
+{
+    struct auth_identity identity;
+    int r = token_read(m, &identity);
+    if (r < 0) return r;
+    struct mgmtd_client_options options = { .cluster_id = m->settings->cluster_id,
+                                            .servers = servers,
+                                            .server_count = m->settings->mgmtd.count,
+                                            .identity = &identity };
+    node_random_bytes(m->node, &m->client, sizeof m->client);
+    m->mgmtd = mgmtd_client_new(m->node, &options);
+    m->routing = mgmtd_client_routing(m->mgmtd);
+    r = mgmtd_client_start_session(m->mgmtd, NODE_FUSE, m->client, m->mountpoint);
+    if (r < 0) return log_error(&m->node->log, r, "the cluster manager refused this mount's token");
+    struct meta_client_options meta = { .client = m->client,
+                                        .total_timeout_ns = m->settings->timeout_ns };
+    struct storage_client_options storage = { .client = m->client,
+                                              .total_timeout_ns = m->settings->timeout_ns,
+                                              .verify_reads = true };
+    m->meta = meta_client_new(m->node, m->mgmtd, &meta);
+    m->storage = storage_client_new(m->node, m->mgmtd, &storage);
+    return 0;
+}
+
+static int parse_servers(struct mount *m, struct arena *arena, struct net_address **ret)
+{
+    *ret = arena_array(arena, struct net_address, m->settings->mgmtd.count);
+    for (uint32_t i = 0; i < m->settings->mgmtd.count; i++) {
+        int r = net_address_parse(m->settings->mgmtd.items[i], &(*ret)[i]);
+        if (r < 0)
+            return log_error(
+                &m->node->log, r,
+                "mgmtd_server_addresses: '%s' is no address such as TCP://10.0.0.1:8000",
+                m->settings->mgmtd.items[i]);
+    }
+    return 0;
+}
+
+int fuse_run(struct node *node, struct fuse_settings *settings)
+{
+    cleanup_arena_ struct arena arena = { 0 };
+    struct mount m = { .node = node, .settings = settings, .mounted_ns = node_wall_ns(node) };
+    struct net_address *servers = NULL;
+    map_init(&m.inodes, node_random_u64(node));
+    map_init(&m.running, node_random_u64(node));
+    list_init(&m.free_buffers);
+    fiber_semaphore_init(&m.request_slots, MOUNT_REQUEST_COUNT_MAX);
+    m.metric_requests = metrics_cell(node->metrics, "fuse.requests");
+    m.metric_errors = metrics_cell(node->metrics, "fuse.errors");
+    m.users = user_config_new(&m);
+    int r = check_settings(&m);
+    if (r >= 0) r = parse_servers(&m, &arena, &servers);
+    if (r >= 0) r = join_cluster(&m, servers);
+    if (r >= 0) r = serve_mounted(&m);
+    {
+        FIBER_SHIELD();
+        storage_client_free(m.storage);
+        meta_client_free(m.meta);
+        mgmtd_client_free(m.mgmtd);
+    }
+    inode_table_done(&m);
+    map_done(&m.running);
+    buffers_free(&m);
+    user_config_free(m.users);
+    free(m.mountpoint);
+    return r == -ERR_CANCELED ? 0 : r;
+}

@@ -1,0 +1,201 @@
+/* mount.h - what the files of the FUSE role share: the mount, inodes that the kernel knows, open files.
+ *
+ * Every request is a fiber: read from the session's descriptor, handled, answered on the loop's thread; it owns
+ * its buffer until it is answered. Notifications to the kernel may wait for requests, so they go through helper
+ * threads only (mount_invalidate). The daemon never touches a path below its own mount.
+ */
+#pragma once
+#define FUSE_USE_VERSION 314
+#include "base/map.h"
+#include "client/file_io.h"
+#include "client/meta_client.h"
+#include "fiber/sync.h"
+#include "fuse/fuse.h"
+#include "loop/loop.h"
+#include <fuse_lowlevel.h>
+#include <sys/stat.h>
+
+enum { MOUNT_REQUEST_BYTES = (1 << 20) + 8192, MOUNT_REQUEST_COUNT_MAX = 512 };
+
+struct mount {
+    struct node *node;
+    struct fuse_settings *settings;
+    struct fuse_session *session;
+    struct mgmtd_client *mgmtd;
+    struct meta_client *meta;
+    struct storage_client *storage;
+    struct routing *routing;
+    struct uuid client;
+    struct map inodes; /* fuse_ino_t -> struct mount_inode * */
+    struct scope requests;
+    struct fiber_semaphore request_slots;
+    struct list free_buffers;
+    struct map running; /* address of a fiber -> its struct request, for interrupts */
+    uint64_t last_serial;
+    struct user_config *users;
+    uint64_t mounted_ns; /* wall clock, times of virtual files */
+    char *mountpoint;    /* real path */
+    uint64_t *metric_requests, *metric_errors;
+};
+
+/* An inode that the kernel holds by lookups or that is open. */
+struct mount_inode {
+    struct mount *mount;
+    uint64_t id;
+    uint64_t lookup_count;
+    uint32_t open_count;  /* file handles */
+    uint32_t pin_count;   /* operations at work on it */
+    struct inode inode;   /* as last heard from meta; symlink and chains point to owned memory */
+    bool is_known;        /* inode holds something */
+    uint64_t change_seen; /* of the content in the page cache; valid if has_change_seen */
+    bool has_change_seen;
+    struct uuid session; /* of writers and kept readers; zero: none at meta */
+    bool session_writes;
+    uint32_t writer_count; /* handles open for writing */
+    struct fiber_mutex session_lock;
+    struct fiber_rwlock io;      /* truncates against reads and writes */
+    struct write_buffer *writes; /* NULL until the first write */
+};
+
+/* An open file; its address is fi->fh. */
+struct mount_file {
+    struct mount_inode *mi;
+    int flags;
+    bool writes;
+};
+
+/* ---- inodes (inode_table.c) ---- */
+
+uint64_t inode_of_fuse(fuse_ino_t ino);
+fuse_ino_t fuse_of_inode(uint64_t id);
+/* Found or made; not counted. */
+struct mount_inode *mount_inode_get(struct mount *m, fuse_ino_t ino);
+struct mount_inode *mount_inode_find(struct mount *m, fuse_ino_t ino);
+void mount_inode_pin(struct mount_inode *mi);
+void mount_inode_unpin(struct mount_inode *mi); /* may free it */
+void mount_inode_forget(struct mount *m, fuse_ino_t ino, uint64_t count);
+/* Keeps a copy of what meta said. */
+void mount_inode_update(struct mount_inode *mi, const struct inode *inode);
+/* Kernel attributes, with what this mount has written and not settled. */
+void mount_inode_to_stat(struct mount_inode *mi, struct stat *st);
+uint64_t mount_inode_length(const struct mount_inode *mi);
+/* Remembers the inode, counts a lookup and answers with the entry. */
+void reply_entry(struct mount *m, fuse_req_t req, const struct inode *inode);
+void inode_table_done(struct mount *m);
+
+/* ---- requests (mount.c) ---- */
+
+struct mount *mount_of(fuse_req_t req);
+void reply_error(fuse_req_t req, int r); /* r: 0 or a negative status */
+struct user_info user_of(fuse_req_t req);
+void base_of_request(fuse_req_t req, struct meta_base *base);
+/* A signal to the caller cancels the running fiber if it has not finished a second later. */
+void request_interruptible(fuse_req_t req);
+/* -ERR_READ_ONLY_MODE when the mount or the user's view is read-only. */
+int check_writable(fuse_req_t req);
+/* Drops the kernel's pages (if @data) and attributes of an inode; waits for it. */
+void mount_invalidate(struct mount *m, fuse_ino_t ino, bool data) fiber_fn;
+/* Drops a name that the kernel holds. */
+void mount_invalidate_entry(struct mount *m, fuse_ino_t parent, const char *name) fiber_fn;
+
+/* ---- buffered writes (write_buffer.c) ---- */
+
+/* Appends to the inode's buffer or replaces it; full buffers go on their way. The first error of an earlier write
+ * is returned once. */
+int write_buffered(struct mount_inode *mi, const void *data, size_t size,
+                   uint64_t offset) fiber_fn must_check;
+/* Straight to the chunks, after what is buffered. */
+int write_through(struct mount_inode *mi, const void *data, size_t size,
+                  uint64_t offset) fiber_fn must_check;
+/* Everything written so far is on the chunks. The first error, once. */
+int writes_flush(struct mount_inode *mi) fiber_fn must_check;
+/* And its length and times are known to meta; @closing ends the session. */
+int writes_settle(struct mount_inode *mi, bool closing) fiber_fn must_check;
+bool writes_are_dirty(const struct mount_inode *mi);   /* buffered, on the way, or not settled */
+bool writes_are_pending(const struct mount_inode *mi); /* buffered or on the way */
+uint64_t writes_end(const struct mount_inode *mi);     /* end of the furthest unsettled write; 0 */
+int64_t writes_mtime_ns(const struct mount_inode *mi); /* of unsettled writes; 0 */
+/* After a truncate to @length: unsettled ends beyond it are void. */
+void writes_truncated(struct mount_inode *mi, uint64_t length, uint32_t generation);
+void writes_free(struct mount_inode *mi);
+/* Makes sure meta has a session of this mount for the inode. */
+int session_ensure(struct mount_inode *mi, fuse_req_t req, bool writes) fiber_fn must_check;
+int session_close(struct mount_inode *mi) fiber_fn must_check;
+
+/* ---- the virtual tree (virt.c) ---- */
+
+bool virt_is(fuse_ino_t ino);
+/* 1 when the name belongs to the virtual tree and was answered. */
+int virt_lookup(struct mount *m, fuse_req_t req, fuse_ino_t parent, const char *name);
+void virt_getattr(struct mount *m, fuse_req_t req, fuse_ino_t ino);
+void virt_readlink(struct mount *m, fuse_req_t req, fuse_ino_t ino);
+void virt_readdir(struct mount *m, fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+                  bool plus);
+void virt_symlink(struct mount *m, fuse_req_t req, const char *target, fuse_ino_t parent,
+                  const char *name);
+void virt_rename_into(struct mount *m, fuse_req_t req, fuse_ino_t parent, const char *name,
+                      fuse_ino_t new_parent);
+const char *virt_root_name(void); /* "3fs-virt" */
+fuse_ino_t virt_root(void);
+
+/* ---- settings of users (conf.c) ---- */
+
+struct user_view {
+    bool enable_read_cache, readonly, dryrun_bench_mode, flush_on_stat, sync_on_stat;
+    double attr_timeout, entry_timeout, negative_timeout, symlink_timeout;
+};
+struct user_config *user_config_new(struct mount *m);
+struct user_config *user_config_free(struct user_config *c);
+/* The settings of the mount with what @uid changed for itself. */
+struct user_view user_view(const struct mount *m, uint32_t uid);
+uint32_t conf_key_count(void);
+const char *conf_key_name(uint32_t index); /* "sys.io_…", "usr.…", sorted */
+int conf_key_find(const char *name);       /* -1 */
+/* The value as get-conf shows it, for @uid. */
+char *conf_value(const struct mount *m, struct arena *arena, uint32_t index, uint32_t uid);
+int conf_set(struct mount *m, uint32_t index, const char *value, uint32_t uid) must_check;
+
+/* ---- operations, by file ---- */
+
+void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name);
+void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t count);
+void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets);
+void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev);
+void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode);
+void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name);
+void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name);
+void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name);
+void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
+               const char *new_name, unsigned flags);
+void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t new_parent, const char *new_name);
+void op_readlink(fuse_req_t req, fuse_ino_t ino);
+void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int set,
+                struct fuse_file_info *fi);
+void op_statfs(fuse_req_t req, fuse_ino_t ino);
+void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size,
+                 int flags);
+void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size);
+void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size);
+void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name);
+void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+                struct fuse_file_info *fi);
+void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+                    struct fuse_file_info *fi);
+void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi);
+void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+               struct fuse_file_info *fi);
+void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi);
+void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,
+              struct fuse_file_info *fi);
+void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi);
+void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length,
+                  struct fuse_file_info *fi);
+void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence, struct fuse_file_info *fi);
+void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg, struct fuse_file_info *fi,
+              unsigned flags, const void *in, size_t in_size, size_t out_size);

@@ -1,0 +1,349 @@
+/* ops_file.c - open files: open and create, read and write, flush, fsync, release, fallocate, lseek. */
+#include "fuse/mount.h"
+
+#include "base/check.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <unistd.h>
+
+static struct mount_file *file_of(struct fuse_file_info *fi)
+{
+    return (struct mount_file *)(uintptr_t)fi->fh;
+}
+
+static bool opens_for_writing(int flags)
+{
+    return (flags & O_ACCMODE) != O_RDONLY;
+}
+
+static void file_attach(struct mount_inode *mi, struct fuse_file_info *fi)
+{
+    struct mount_file *f = new_zero(struct mount_file);
+    *f = (struct mount_file){ mi, fi->flags, opens_for_writing(fi->flags) };
+    mi->open_count++;
+    if (f->writes) mi->writer_count++;
+    fi->fh = (uintptr_t)f;
+}
+
+static void file_detach(struct mount_file *f)
+{
+    f->mi->open_count--;
+    if (f->writes) f->mi->writer_count--;
+    free(f);
+}
+
+/* Keeps the page cache only if its content is what meta has now; otherwise the kernel forgets size and pages. */
+static void decide_cache(fuse_req_t req, struct mount_inode *mi, struct fuse_file_info *fi,
+                         bool is_new)
+{
+    struct user_view view = user_view(mi->mount, fuse_req_ctx(req)->uid);
+    bool is_same = mi->has_change_seen && mi->change_seen == mi->inode.change;
+    bool was_seen = mi->has_change_seen;
+    mi->change_seen = mi->inode.change;
+    mi->has_change_seen = true;
+    fi->keep_cache = is_same || is_new;
+    fi->direct_io =
+        (fi->flags & O_DIRECT) || (!view.enable_read_cache && !(fi->flags & O_NONBLOCK));
+    if (!is_same && was_seen) mount_invalidate(mi->mount, fuse_of_inode(mi->id), false);
+}
+
+static int open_inode(fuse_req_t req, struct mount_inode *mi, struct fuse_file_info *fi)
+{
+    cleanup_arena_ struct arena arena = { 0 };
+    struct mount *m = mi->mount;
+    bool writes = opens_for_writing(fi->flags);
+    /* This mount's own writes come first, so that the answer speaks of them too. */
+    int r = writes_are_dirty(mi) ? writes_settle(mi, false) : 0;
+    if (r < 0) return r;
+    bool needs_session = writes && (uuid_is_zero(mi->session) || !mi->session_writes);
+    if (needs_session) return session_ensure(mi, req, true);
+    struct open_request open = { .inode = mi->id, .access = R_OK };
+    struct inode_reply rep = { 0 };
+    base_of_request(req, &open.base);
+    r = meta_call(m->meta, RPC_METHOD(meta, open), &arena, &open, &rep, NULL);
+    if (r >= 0) mount_inode_update(mi, &rep.inode);
+    return r;
+}
+
+void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    struct mount *m = mount_of(req);
+    int r = virt_is(ino) ? -ERR_META_NO_PERMISSION : 0;
+    if (r >= 0 && opens_for_writing(fi->flags)) r = check_writable(req);
+    if (r < 0) {
+        reply_error(req, r);
+        return;
+    }
+    struct mount_inode *mi = mount_inode_get(m, ino);
+    mount_inode_pin(mi);
+    r = open_inode(req, mi, fi);
+    if (r < 0) {
+        reply_error(req, r == -ERR_META_NOT_FOUND ? -ERR_META_STALE : r);
+    } else {
+        file_attach(mi, fi);
+        decide_cache(req, mi, fi, false);
+        if (fuse_reply_open(req, fi) != 0) file_detach(file_of(fi));
+    }
+    mount_inode_unpin(mi);
+}
+
+void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+               struct fuse_file_info *fi)
+{
+    struct mount *m = mount_of(req);
+    cleanup_arena_ struct arena arena = { 0 };
+    struct create_request create = { .parent = inode_of_fuse(parent),
+                                     .name = bytes_of_text(name),
+                                     .mode = (mode & 07777) | S_IFREG,
+                                     .exclusive = (fi->flags & O_EXCL) != 0 };
+    struct inode_reply rep = { 0 };
+    bool writes = opens_for_writing(fi->flags);
+    if (writes)
+        create.session = (struct uuid){ node_random_u64(m->node), node_random_u64(m->node) | 1 };
+    base_of_request(req, &create.base);
+    int r = virt_is(parent) ? -ERR_META_NO_PERMISSION : check_writable(req);
+    if (r >= 0) r = meta_call(m->meta, RPC_METHOD(meta, create), &arena, &create, &rep, NULL);
+    if (r < 0) {
+        reply_error(req, r);
+        return;
+    }
+    fuse_ino_t ino = fuse_of_inode(rep.inode.id);
+    struct mount_inode *mi = mount_inode_get(m, ino);
+    mount_inode_pin(mi);
+    mount_inode_update(mi, &rep.inode);
+    bool replaces_session = writes && uuid_is_zero(mi->session);
+    if (replaces_session) {
+        mi->session = create.session;
+        mi->session_writes = true;
+    }
+    mi->lookup_count++;
+    file_attach(mi, fi);
+    decide_cache(req, mi, fi, rep.created);
+    struct user_view view = user_view(m, fuse_req_ctx(req)->uid);
+    struct fuse_entry_param e = { .ino = ino,
+                                  .attr_timeout = view.attr_timeout,
+                                  .entry_timeout = view.entry_timeout };
+    mount_inode_to_stat(mi, &e.attr);
+    if (fuse_reply_create(req, &e, fi) != 0) {
+        file_detach(file_of(fi));
+        mi->lookup_count--;
+    }
+    if (writes && !replaces_session) {
+        /* An existing file that this mount has open already: one session is enough. */
+        struct settle_request close = { .inode = mi->id, .session = create.session, .closing = 1 };
+        struct inode_reply closed = { 0 };
+        meta_base_init(m->meta, &(struct user_info){ 0 }, &close.base);
+        r = meta_call(m->meta, RPC_METHOD(meta, settle), &arena, &close, &closed, NULL);
+        if (r < 0)
+            log_warn(&m->node->log, r, "inode %llx: a second session stays open",
+                     (unsigned long long)mi->id);
+    }
+    mount_inode_unpin(mi);
+}
+
+/* ---- bytes ---- */
+
+void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
+{
+    struct mount_inode *mi = file_of(fi)->mi;
+    struct mount *m = mi->mount;
+    request_interruptible(req);
+    mount_inode_pin(mi);
+    cleanup_(freep) char *buf = xmalloc(size);
+    int locked = fiber_rwlock_read(&mi->io);
+    ssize_t n = locked;
+    if (locked >= 0) {
+        n = writes_are_pending(mi) ? writes_flush(mi) : 0;
+        if (n >= 0 && user_view(m, fuse_req_ctx(req)->uid).dryrun_bench_mode) {
+            memset(buf, 0, size);
+            n = (ssize_t)size;
+        } else if (n >= 0) {
+            n = file_read_chunks(m->storage, m->routing, &mi->inode, mount_inode_length(mi), buf,
+                                 size, (uint64_t)offset, NULL);
+        }
+        fiber_rwlock_unlock(&mi->io);
+    }
+    if (n < 0) {
+        reply_error(req, (int)n);
+    } else {
+        fuse_reply_buf(req, buf, (size_t)n);
+    }
+    mount_inode_unpin(mi);
+}
+
+/* Reserves the place behind the end of the file for all mounts together. */
+static int append_offset(fuse_req_t req, struct mount_inode *mi, size_t size, uint64_t *ret)
+{
+    cleanup_arena_ struct arena arena = { 0 };
+    struct append_request append = { .inode = mi->id, .length = size };
+    struct append_reply rep = { 0 };
+    int r = writes_are_dirty(mi) ? writes_settle(mi, false) : 0;
+    if (r < 0) return r;
+    uint64_t change = mi->inode.change;
+    base_of_request(req, &append.base);
+    r = meta_call(mi->mount->meta, RPC_METHOD(meta, append), &arena, &append, &rep, NULL);
+    if (r < 0) return r;
+    if (mi->has_change_seen && mi->change_seen == change && rep.inode.change == change + 1)
+        mi->change_seen = rep.inode.change;
+    mount_inode_update(mi, &rep.inode);
+    *ret = rep.offset;
+    return 0;
+}
+
+static int write_file(fuse_req_t req, struct mount_file *f, const char *data, size_t size,
+                      uint64_t offset, bool is_append, bool is_direct)
+{
+    struct mount_inode *mi = f->mi;
+    if (user_view(mi->mount, fuse_req_ctx(req)->uid).dryrun_bench_mode) return 0;
+    uint64_t limit = (uint64_t)mi->inode.layout.chunk_size << 32;
+    if (offset > limit || size > limit - offset) return -ERR_META_FILE_TOO_LARGE;
+    if (!is_append)
+        return is_direct ? write_through(mi, data, size, offset)
+                         : write_buffered(mi, data, size, offset);
+    uint64_t at = offset;
+    int r = append_offset(req, mi, size, &at);
+    if (r < 0) return r;
+    r = write_through(mi, data, size, at);
+    /* Another mount appended in between: the kernel put these bytes at the wrong place of its page cache. */
+    if (r >= 0 && at != offset) mi->has_change_seen = false;
+    return r;
+}
+
+void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,
+              struct fuse_file_info *fi)
+{
+    struct mount_file *f = file_of(fi);
+    struct mount_inode *mi = f ? f->mi : mount_inode_find(mount_of(req), ino);
+    request_interruptible(req);
+    if (!mi) {
+        reply_error(req, -ERR_META_STALE);
+        return;
+    }
+    struct mount_file of_page = { mi, O_RDWR, true };
+    bool is_append = !fi->writepage && (fi->flags & O_APPEND);
+    bool is_direct = !fi->writepage && (fi->flags & (O_DIRECT | O_SYNC | O_DSYNC));
+    mount_inode_pin(mi);
+    bool was_valid = mi->has_change_seen;
+    int r = fiber_rwlock_read(&mi->io);
+    if (r >= 0) {
+        r = write_file(req, f ? f : &of_page, data, size, (uint64_t)offset, is_append, is_direct);
+        fiber_rwlock_unlock(&mi->io);
+    }
+    if (r >= 0 && !fi->writepage && (fi->flags & (O_SYNC | O_DSYNC))) r = writes_settle(mi, false);
+    if (r < 0) {
+        reply_error(req, r);
+    } else {
+        fuse_reply_write(req, size);
+        if (was_valid && !mi->has_change_seen) mount_invalidate(mi->mount, ino, true);
+    }
+    mount_inode_unpin(mi);
+}
+
+static void settle_and_reply(fuse_req_t req, struct fuse_file_info *fi)
+{
+    struct mount_inode *mi = file_of(fi)->mi;
+    request_interruptible(req);
+    mount_inode_pin(mi);
+    reply_error(req, MIN_OF(writes_settle(mi, false), 0));
+    mount_inode_unpin(mi);
+}
+
+void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    settle_and_reply(req, fi);
+}
+
+void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
+{
+    settle_and_reply(req, fi);
+}
+
+void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    struct mount_file *f = file_of(fi);
+    struct mount_inode *mi = f->mi;
+    struct mount *m = mi->mount;
+    mount_inode_pin(mi);
+    file_detach(f);
+    reply_error(req, 0); /* nobody waits for the rest */
+    bool ends_session = !uuid_is_zero(mi->session) &&
+                        (mi->open_count == 0 || (mi->session_writes && !mi->writer_count));
+    if (ends_session) {
+        int r = session_close(mi);
+        /* The session is left to be pruned when this client is gone. */
+        if (r < 0)
+            log_warn(&m->node->log, r, "inode %llx was not closed at meta",
+                     (unsigned long long)mi->id);
+        if (r < 0 && mi->open_count == 0) mi->session = (struct uuid){ 0 };
+    }
+    mount_inode_unpin(mi);
+}
+
+/* ---- space ---- */
+
+/* Zeros over what is there; beyond the end there is nothing to do. */
+static int write_zeros(struct mount_inode *mi, uint64_t offset, uint64_t end)
+{
+    static const char zeros[65536];
+    end = MIN_OF(end, mount_inode_length(mi));
+    while (offset < end) {
+        size_t n = (size_t)MIN_OF(end - offset, (uint64_t)sizeof zeros);
+        int r = write_buffered(mi, zeros, n, offset);
+        if (r < 0) return r;
+        offset += n;
+    }
+    return 0;
+}
+
+static int extend_to(fuse_req_t req, struct mount_inode *mi, uint64_t length)
+{
+    cleanup_arena_ struct arena arena = { 0 };
+    struct setattr_request set = { .inode = mi->id,
+                                   .set = SETATTR_LENGTH | SETATTR_EXTEND_ONLY,
+                                   .length = length,
+                                   .via_open_file = 1 };
+    struct inode_reply rep = { 0 };
+    int r = writes_are_dirty(mi) ? writes_settle(mi, false) : 0;
+    base_of_request(req, &set.base);
+    if (r >= 0) r = meta_call(mi->mount->meta, RPC_METHOD(meta, setattr), &arena, &set, &rep, NULL);
+    if (r >= 0) mount_inode_update(mi, &rep.inode);
+    return r;
+}
+
+void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length,
+                  struct fuse_file_info *fi)
+{
+    struct mount_inode *mi = file_of(fi)->mi;
+    bool keeps_size = mode & FALLOC_FL_KEEP_SIZE;
+    bool zeroes = mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE);
+    int known = FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE;
+    request_interruptible(req);
+    if (mode & ~known || offset < 0 || length <= 0) {
+        reply_error(req, mode & ~known ? -ERR_NOT_SUPPORTED : -ERR_INVALID_ARG);
+        return;
+    }
+    mount_inode_pin(mi);
+    uint64_t end = (uint64_t)offset + (uint64_t)length;
+    int r = fiber_rwlock_write(&mi->io);
+    if (r >= 0) {
+        if (zeroes) r = write_zeros(mi, (uint64_t)offset, end);
+        if (r >= 0 && zeroes) r = writes_flush(mi);
+        if (r >= 0 && !keeps_size && end > mount_inode_length(mi)) r = extend_to(req, mi, end);
+        fiber_rwlock_unlock(&mi->io);
+    }
+    reply_error(req, MIN_OF(r, 0));
+    mount_inode_unpin(mi);
+}
+
+void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence, struct fuse_file_info *fi)
+{
+    struct mount_inode *mi = file_of(fi)->mi;
+    uint64_t length = mount_inode_length(mi);
+    /* Chunks that are absent are not told from zeros here: all of the file is data, which POSIX allows. */
+    if (offset < 0 || (uint64_t)offset >= length) {
+        fuse_reply_err(req, ENXIO);
+    } else {
+        fuse_reply_lseek(req, whence == SEEK_HOLE ? (off_t)length : offset);
+    }
+}

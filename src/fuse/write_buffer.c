@@ -1,0 +1,295 @@
+/* write_buffer.c - writes of an inode on their way to its chunks, and the settlement of its length.
+ *
+ * Contiguous writes gather in one buffer that never crosses a chunk; when it is full, or the next write is
+ * elsewhere, it goes on its way while the writer goes on, a bounded number at a time. An error of one is kept and
+ * returned once, by the next write, flush or fsync, as Linux does for its own cache.
+ *
+ *   write ──► gathering buffer ──► in flight (fibers) ──► chunks durable ──► settle: length, mtime at meta
+ */
+#include "fuse/mount.h"
+
+#include "base/check.h"
+
+enum { TRY_COUNT_MAX = 8 };
+
+struct write_buffer {
+    uint8_t *data; /* the gathering buffer, settings.write_buffer_bytes */
+    size_t capacity, size;
+    uint64_t offset;         /* of data[0] in the file */
+    uint32_t inflight_count; /* buffers on their way */
+    struct wait_queue idle;  /* woken when one arrives */
+    struct scope fibers;
+    struct list spare;
+    int error;
+    uint64_t end;     /* of the furthest unsettled write */
+    int64_t mtime_ns; /* of the last unsettled write */
+    bool needs_settle;
+    struct fiber_mutex settle_lock;
+};
+
+struct flight {
+    struct mount_inode *mi;
+    uint8_t *data;
+    size_t size;
+    uint64_t offset;
+};
+
+static struct write_buffer *writes_of(struct mount_inode *mi)
+{
+    if (mi->writes) return mi->writes;
+    struct write_buffer *w = new_zero(struct write_buffer);
+    w->capacity = MAX_OF(mi->mount->settings->write_buffer_bytes, 4096u);
+    wait_queue_init(&w->idle);
+    scope_init(&w->fibers, sched_current());
+    w->fibers.local = mi->mount->node;
+    fiber_mutex_init(&w->settle_lock);
+    mi->writes = w;
+    return w;
+}
+
+void writes_free(struct mount_inode *mi)
+{
+    struct write_buffer *w = mi->writes;
+    if (!w) return;
+    check(w->inflight_count == 0);
+    free(w->data);
+    free(w);
+    mi->writes = NULL;
+}
+
+bool writes_are_pending(const struct mount_inode *mi)
+{
+    return mi->writes && (mi->writes->size || mi->writes->inflight_count);
+}
+
+bool writes_are_dirty(const struct mount_inode *mi)
+{
+    return writes_are_pending(mi) || (mi->writes && mi->writes->needs_settle);
+}
+
+uint64_t writes_end(const struct mount_inode *mi)
+{
+    return mi->writes && mi->writes->needs_settle ? mi->writes->end : 0;
+}
+
+int64_t writes_mtime_ns(const struct mount_inode *mi)
+{
+    return mi->writes && mi->writes->needs_settle ? mi->writes->mtime_ns : 0;
+}
+
+void writes_truncated(struct mount_inode *mi, uint64_t length, uint32_t generation)
+{
+    if (mi->writes && mi->writes->end > length) mi->writes->end = length;
+}
+
+static int take_error(struct write_buffer *w)
+{
+    int r = w->error;
+    w->error = 0;
+    return r;
+}
+
+/* A truncate elsewhere raised the generation: hear of it, and finish its trim, before writing on. */
+static int refresh_inode(struct mount_inode *mi)
+{
+    cleanup_arena_ struct arena arena = { 0 };
+    struct inode_request req = { .inode = mi->id };
+    struct inode_reply rep = { 0 };
+    meta_base_init(mi->mount->meta, &(struct user_info){ 0 }, &req.base);
+    int r = meta_call(mi->mount->meta, RPC_METHOD(meta, finish_trim), &arena, &req, &rep, NULL);
+    if (r >= 0) mount_inode_update(mi, &rep.inode);
+    return r;
+}
+
+static int write_chunks(struct mount_inode *mi, const void *data, size_t size, uint64_t offset)
+{
+    if (mi->inode.trim_from != TRIM_NONE && offset + size > mi->inode.trim_from) {
+        int r = refresh_inode(mi);
+        if (r < 0) return r;
+    }
+    int r = -ERR_CHUNK_STALE_GENERATION;
+    for (int tries = 0; r == -ERR_CHUNK_STALE_GENERATION && tries < TRY_COUNT_MAX; tries++) {
+        if (tries) r = refresh_inode(mi);
+        if (tries && r < 0) return r;
+        r = file_write_chunks(mi->mount->storage, mi->mount->routing, &mi->inode, data, size,
+                              offset);
+    }
+    return r;
+}
+
+static int flight_run(void *arg)
+{
+    struct flight *f = arg;
+    struct mount_inode *mi = f->mi;
+    struct write_buffer *w = mi->writes;
+    FIBER_TIMEOUT(mi->mount->settings->timeout_ns);
+    int r = write_chunks(mi, f->data, f->size, f->offset);
+    if (r < 0) {
+        if (w->error == 0) w->error = r;
+        log_error(&mi->mount->node->log, r, "inode %llx: %zu bytes at %llu were not written",
+                  (unsigned long long)mi->id, f->size, (unsigned long long)f->offset);
+    }
+    w->inflight_count--;
+    wait_queue_wake_all(&w->idle);
+    if (!w->data) {
+        w->data = f->data; /* the next buffer needs no fresh memory */
+    } else {
+        free(f->data);
+    }
+    free(f);
+    mount_inode_unpin(mi);
+    return 0;
+}
+
+/* Sends the gathering buffer on its way. */
+static int launch(struct mount_inode *mi)
+{
+    struct write_buffer *w = mi->writes;
+    if (!w->size) return 0;
+    while (w->inflight_count >= MAX_OF(mi->mount->settings->write_inflight_count, 1u)) {
+        int r = wait_queue_wait(&w->idle, "write buffer in flight");
+        if (r < 0) return r;
+    }
+    if (!w->size) return 0; /* another writer launched it meanwhile */
+    struct flight *f = new_zero(struct flight);
+    *f = (struct flight){ mi, w->data, w->size, w->offset };
+    w->data = NULL;
+    w->size = 0;
+    w->inflight_count++;
+    mount_inode_pin(mi);
+    int r = fiber_spawn(&mi->mount->requests, "write-back", flight_run, f);
+    if (r >= 0) return 0;
+    return flight_run(f); /* no fiber to be had: this one does it */
+}
+
+static void note_write(struct mount_inode *mi, uint64_t end)
+{
+    struct write_buffer *w = mi->writes;
+    w->end = w->needs_settle ? MAX_OF(w->end, end) : end;
+    w->needs_settle = true;
+    w->mtime_ns = (int64_t)node_wall_ns(mi->mount->node);
+}
+
+int write_buffered(struct mount_inode *mi, const void *data, size_t size, uint64_t offset)
+{
+    struct write_buffer *w = writes_of(mi);
+    if (w->error) return take_error(w);
+    uint32_t chunk = MAX_OF(mi->inode.layout.chunk_size, 4096u);
+    const uint8_t *from = data;
+    note_write(mi, offset + size);
+    while (size) {
+        if (w->size && w->offset + w->size != offset) {
+            int r = launch(mi);
+            if (r < 0) return r;
+            continue; /* it may have been refilled while this fiber waited */
+        }
+        if (!w->data) w->data = xmalloc(w->capacity);
+        if (!w->size) w->offset = offset;
+        size_t room = MIN_OF(w->capacity - w->size, (size_t)(chunk - (uint32_t)(offset % chunk)));
+        size_t n = MIN_OF(room, size);
+        memcpy(w->data + w->size, from, n);
+        w->size += n;
+        from += n;
+        offset += n;
+        size -= n;
+        if (w->size == w->capacity || offset % chunk == 0) {
+            int r = launch(mi);
+            if (r < 0) return r;
+        }
+    }
+    return 0;
+}
+
+int writes_flush(struct mount_inode *mi)
+{
+    struct write_buffer *w = mi->writes;
+    if (!w) return 0;
+    int r = launch(mi);
+    while (r >= 0 && w->inflight_count)
+        r = wait_queue_wait(&w->idle, "flush");
+    return r < 0 ? r : take_error(w);
+}
+
+int write_through(struct mount_inode *mi, const void *data, size_t size, uint64_t offset)
+{
+    writes_of(mi);
+    int r = writes_flush(mi);
+    if (r < 0) return r;
+    r = write_chunks(mi, data, size, offset);
+    if (r >= 0) note_write(mi, offset + size);
+    return r;
+}
+
+static int settle_call(struct mount_inode *mi, struct write_buffer *w, bool closing)
+{
+    cleanup_arena_ struct arena arena = { 0 };
+    struct inode_reply rep = { 0 };
+    struct settle_request req = { .inode = mi->id, .session = mi->session, .closing = closing };
+    uint64_t end = w ? w->end : 0;
+    int64_t mtime_ns = w ? w->mtime_ns : 0;
+    if (w && w->needs_settle) {
+        req.wrote = 1;
+        req.length_hint = end;
+        req.generation = mi->inode.generation;
+        req.mtime_ns = mtime_ns;
+    }
+    meta_base_init(mi->mount->meta, &(struct user_info){ 0 }, &req.base);
+    uint64_t change = mi->inode.change;
+    int r = meta_call(mi->mount->meta, RPC_METHOD(meta, settle), &arena, &req, &rep, NULL);
+    if (r < 0) return r;
+    if (w && w->mtime_ns == mtime_ns && w->end == end) w->needs_settle = false;
+    if (closing) mi->session = (struct uuid){ 0 };
+    if (!rep.inode.mode) return 0; /* the file is gone */
+    /* The pages in the kernel are of this content if nobody else raised the counter in between. */
+    if (req.wrote && mi->has_change_seen && mi->change_seen == change &&
+        rep.inode.change == change + 1)
+        mi->change_seen = rep.inode.change;
+    mount_inode_update(mi, &rep.inode);
+    return 0;
+}
+
+int writes_settle(struct mount_inode *mi, bool closing)
+{
+    int r = writes_flush(mi);
+    struct write_buffer *w = mi->writes;
+    bool has_session = !uuid_is_zero(mi->session);
+    if (!(w && w->needs_settle) && !(closing && has_session)) return r;
+    int locked = w ? fiber_mutex_lock(&w->settle_lock) : 0;
+    if (locked < 0) return locked;
+    int settled = 0;
+    has_session = !uuid_is_zero(mi->session);
+    if ((w && w->needs_settle) || (closing && has_session))
+        settled = settle_call(mi, w, closing && has_session);
+    if (w) fiber_mutex_unlock(&w->settle_lock);
+    return r < 0 ? r : settled;
+}
+
+int session_ensure(struct mount_inode *mi, fuse_req_t req, bool writes)
+{
+    if (!uuid_is_zero(mi->session) && (mi->session_writes || !writes)) return 0;
+    int r = fiber_mutex_lock(&mi->session_lock);
+    if (r < 0) return r;
+    if (uuid_is_zero(mi->session) || (!mi->session_writes && writes)) {
+        cleanup_arena_ struct arena arena = { 0 };
+        struct mount *m = mi->mount;
+        struct open_request open = { .inode = mi->id, .access = writes ? W_OK : R_OK };
+        struct inode_reply rep = { 0 };
+        base_of_request(req, &open.base);
+        open.session = uuid_is_zero(mi->session)
+                           ? (struct uuid){ node_random_u64(m->node), node_random_u64(m->node) | 1 }
+                           : mi->session;
+        r = meta_call(m->meta, RPC_METHOD(meta, open), &arena, &open, &rep, NULL);
+        if (r >= 0) {
+            mi->session = open.session;
+            mi->session_writes = writes;
+            mount_inode_update(mi, &rep.inode);
+        }
+    }
+    fiber_mutex_unlock(&mi->session_lock);
+    return r;
+}
+
+int session_close(struct mount_inode *mi)
+{
+    return writes_settle(mi, true);
+}
