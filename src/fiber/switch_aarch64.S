@@ -31,6 +31,6 @@ fiber_switch:
     ldp d12, d13, [sp, #128]
     ldp d14, d15, [sp, #144]
     add sp, sp, #160
-    ret
+    br x30
 .size fiber_switch, .-fiber_switch
 .section .note.GNU-stack,"",%progbits

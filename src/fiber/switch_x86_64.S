@@ -20,6 +20,7 @@ fiber_switch:
     popq %r12
     popq %rbx
     popq %rbp
-    ret
+    popq %rcx
+    jmp *%rcx
 .size fiber_switch, .-fiber_switch
 .section .note.GNU-stack,"",@progbits

@@ -81,6 +81,7 @@ struct main_run {
     int (*fn)(void *arg);
     void *arg;
     int result;
+    bool is_stopped; /* the node too */
     struct event ended;
 };
 
@@ -103,6 +104,7 @@ static int main_runner(void *arg) fiber_fn
         check(r == 0);
     }
     node_stop(run->node);
+    run->is_stopped = true;
     loop_quit(run->node->loop, run->result);
     return 0;
 }
@@ -115,7 +117,13 @@ int loop_run_main(struct loop *loop, struct node *node, int (*main_fn)(void *arg
     event_init(&run.ended);
     scope_init(&scope, loop->sched);
     int r = fiber_spawn(&scope, "main runner", main_runner, &run);
-    return r < 0 ? r : loop_run(loop);
+    if (r < 0) return r;
+    r = loop_run(loop);
+    while (!run.is_stopped) { /* somebody else called loop_quit() */
+        scope_cancel(&node->scope);
+        loop_run(loop);
+    }
+    return r;
 }
 
 void loop_post(struct loop *loop, void (*fn)(void *arg), void *arg)

@@ -31,8 +31,9 @@ void **loop_rpc_slot(struct loop *loop);
  * argument. */
 int loop_run(struct loop *loop);
 void loop_quit(struct loop *loop, int result);
-/* Runs main(arg) as a fiber of @node's root scope until it returns, then stops the node. The usual
- * main(). */
+/* Runs main(arg) as a fiber of @node's root scope until it returns, then stops the node; returns its
+ * result. A loop_quit() meanwhile cancels the node, and its argument is returned once all has
+ * ended. The usual main(). */
 int loop_run_main(struct loop *loop, struct node *node, int (*main_fn)(void *arg), void *arg);
 
 /* ---- across threads ---- */
@@ -41,7 +42,8 @@ int loop_run_main(struct loop *loop, struct node *node, int (*main_fn)(void *arg
 void loop_post(struct loop *loop, void (*fn)(void *arg), void *arg);
 /* Runs fn(arg) on a helper thread while the calling fiber waits (uninterruptible: fn must end by
  * itself). In the simulator fn runs inline, as an event of its own after a random delay. Returns
- * fn's result. */
+ * fn's result; -ERR_CANCELED or -ERR_TIMEOUT only when fn was not begun before the fiber's
+ * cancellation or deadline, and never will be. */
 int blocking_run(struct node *node, int (*fn)(void *arg), void *arg) fiber_fn must_check;
 
 /* ---- descriptors that others own: /dev/fuse, a terminal. Real back ends only. ---- */

@@ -1,6 +1,7 @@
 /* loop_suite_net.c - cases of streams: echo in all sizes, ends of all kinds, cancellation, unix
  * sockets. */
 #include "base/arena.h"
+#include "fiber/sync.h"
 #include "loop/file.h"
 #include "loop/loop_suite.h"
 #include "loop/net.h"
@@ -144,65 +145,82 @@ static void case_unix_echo(const struct loop_suite *s)
     EXPECT(!path_exists(s->node, at.host));
 }
 
-struct client {
+/* All clients connect, wait until the last one has, and then do their I/O at once. */
+struct clients {
     const struct loop_suite *suite;
     struct net_address to;
     struct file *file;
+    struct fiber_semaphore connecting;
+    size_t unconnected_count;
+    struct event all_connected;
+};
+
+struct client {
+    struct clients *all;
     uint64_t number;
 };
+
+static int client_connect(struct clients *all, struct stream **ret)
+{
+    int r = fiber_semaphore_take(&all->connecting, 1);
+    if (r < 0) return r;
+    r = net_connect(all->suite->node, &all->to, ret);
+    fiber_semaphore_give(&all->connecting, 1);
+    return r;
+}
 
 static int client_fiber(void *arg)
 {
     enum { SIZE = 300 };
     const struct client *c = arg;
+    struct clients *all = c->all;
     uint8_t data[SIZE], back[SIZE];
     cleanup_(stream_closep) struct stream *stream = NULL;
-    int r = net_connect(c->suite->node, &c->to, &stream);
+    int r = client_connect(all, &stream);
     if (r < 0) return r;
-    for (uint64_t i = 0; i < 3; i++) {
+    if (--all->unconnected_count == 0) event_set(&all->all_connected, 0);
+    r = event_wait(&all->all_connected, "all clients");
+    for (uint64_t i = 0; r >= 0 && i < 3; i++) {
         loop_suite_fill(data, SIZE, c->number, i);
         r = stream_writev(stream, &(struct iovec){ data, SIZE }, 1);
-        if (r >= 0) r = file_write(c->file, data, SIZE, c->number * SIZE);
+        if (r >= 0) r = file_write(all->file, data, SIZE, c->number * SIZE);
         if (r >= 0) r = stream_read_full(stream, back, SIZE);
         if (r < 0) return r;
         loop_suite_expect_pattern(back, SIZE, c->number, i);
-        ssize_t n = file_read(c->file, back, SIZE, c->number * SIZE);
+        ssize_t n = file_read(all->file, back, SIZE, c->number * SIZE);
         if (n < 0) return (int)n;
         EXPECT_EQUAL(n, SIZE);
         loop_suite_expect_pattern(back, SIZE, c->number, i);
     }
-    return 0;
+    return r;
 }
 
-static void run_clients(const struct loop_suite *s, const struct net_address *to, size_t count)
+static void case_many_clients(const struct loop_suite *s)
 {
+    enum { COUNT = 2000, CONNECTING_MAX = 60 };
     char path[PATH_SIZE];
-    struct file *file = NULL;
+    struct net_address at = tcp_address(s);
+    struct server server;
+    server_start(s, &at, &server);
+    struct clients all = { .suite = s,
+                           .to = *listener_address(server.listener),
+                           .unconnected_count = COUNT };
+    fiber_semaphore_init(&all.connecting, CONNECTING_MAX);
+    event_init(&all.all_connected);
     loop_suite_path(s, "clients", path, sizeof(path));
-    EXPECT_EQUAL(file_open(s->node, path, O_RDWR | O_CREAT, 0600, &file), 0);
-    struct client *clients = xcalloc(count, sizeof(*clients));
+    EXPECT_EQUAL(file_open(s->node, path, O_RDWR | O_CREAT, 0600, &all.file), 0);
+    struct client *clients = xcalloc(COUNT, sizeof(*clients));
     struct scope scope;
     scope_init(&scope, sched_current());
-    for (size_t i = 0; i < count; i++) {
-        clients[i] = (struct client){ s, *to, file, i };
+    for (size_t i = 0; i < COUNT; i++) {
+        clients[i] = (struct client){ &all, i };
         EXPECT_EQUAL(fiber_spawn(&scope, "client", client_fiber, &clients[i]), 0);
     }
     EXPECT_EQUAL(scope_wait(&scope), 0);
     scope_done(&scope);
     free(clients);
-    file_close(file);
+    file_close(all.file);
     EXPECT_EQUAL(path_unlink(s->node, path), 0);
-}
-
-static void case_many_clients(const struct loop_suite *s)
-{
-    enum { COUNT = 2000, WAVE = 500 };
-    struct net_address at = tcp_address(s);
-    struct server server;
-    server_start(s, &at, &server);
-    for (int i = 0; i < COUNT / WAVE; i++) {
-        run_clients(s, listener_address(server.listener), WAVE);
-    }
     server_stop(&server);
     EXPECT_EQUAL(server.stream_count, COUNT);
 }

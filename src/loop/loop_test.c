@@ -4,7 +4,9 @@
 #include "base/check.h"
 #include "fiber/sync.h"
 #include "loop/loop_suite.h"
+#include "loop/net.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <ftw.h>
 #include <poll.h>
@@ -13,6 +15,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 enum { EXIT_SKIP = 77 };
@@ -108,11 +112,153 @@ static void test_signal_wait(const struct loop_suite *s)
     EXPECT_EQUAL(signal_wait(s->node, signals, ARRAY_SIZE(signals)), -ERR_TIMEOUT);
 }
 
+/* ---- names, IPv6, connects that hang ---- */
+
+static int accept_and_close_fiber(void *arg)
+{
+    struct stream *stream = NULL;
+    int r = listener_accept(arg, &stream);
+    stream_close(stream);
+    return r;
+}
+
+static void test_names(const struct loop_suite *s)
+{
+    static const char *const texts[] = { "TCP://localhost:0", "TCP://[::1]:0",
+                                         "IPoIB://127.0.0.1:0" };
+    for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+        struct net_address at;
+        struct listener *l = NULL;
+        struct stream *stream = NULL;
+        EXPECT_EQUAL(net_address_parse(texts[i], &at), 0);
+        int r = net_listen(s->node, &at, &l);
+        if (r == error_from_errno(EADDRNOTAVAIL) || r == error_from_errno(EAFNOSUPPORT)) continue;
+        EXPECT_EQUAL(r, 0);
+        cleanup_scope_ struct scope scope;
+        scope_init(&scope, sched_current());
+        EXPECT_EQUAL(fiber_spawn(&scope, "accept", accept_and_close_fiber, l), 0);
+        EXPECT_EQUAL(net_connect(s->node, listener_address(l), &stream), 0);
+        EXPECT_EQUAL(scope_wait(&scope), 0);
+        EXPECT(strchr(stream_peer(stream), ':') != NULL);
+        stream_close(stream);
+        listener_close(l);
+    }
+}
+
+struct connecting {
+    struct node *node;
+    struct net_address to;
+};
+
+static int connect_fiber(void *arg)
+{
+    const struct connecting *c = arg;
+    struct stream *stream = NULL;
+    int r = net_connect(c->node, &c->to, &stream);
+    EXPECT(stream == NULL);
+    return r;
+}
+
+/* A listener that does not accept and whose backlog is full answers no more SYNs. */
+static void test_connect_hangs(const struct loop_suite *s)
+{
+    struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    socklen_t size = sizeof(at);
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), fillers[4];
+    EXPECT_EQUAL(bind(listener, (struct sockaddr *)&at, sizeof(at)), 0);
+    EXPECT_EQUAL(listen(listener, 0), 0);
+    EXPECT_EQUAL(getsockname(listener, (struct sockaddr *)&at, &size), 0);
+    for (size_t i = 0; i < ARRAY_SIZE(fillers); i++) {
+        fillers[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        int r = connect(fillers[i], (struct sockaddr *)&at, sizeof(at));
+        EXPECT(r == 0 || errno == EINPROGRESS);
+    }
+    EXPECT_EQUAL(fiber_sleep(20 * MSEC), 0);
+    struct connecting c = { s->node, { .host = "127.0.0.1", .port = ntohs(at.sin_port) } };
+    {
+        FIBER_TIMEOUT(30 * MSEC);
+        EXPECT_EQUAL(connect_fiber(&c), -ERR_TIMEOUT);
+    }
+    struct scope scope;
+    scope_init(&scope, sched_current());
+    EXPECT_EQUAL(fiber_spawn(&scope, "connect", connect_fiber, &c), 0);
+    EXPECT_EQUAL(fiber_sleep(10 * MSEC), 0);
+    EXPECT(!scope_is_empty(&scope));
+    scope_done(&scope);
+    for (size_t i = 0; i < ARRAY_SIZE(fillers); i++) {
+        close(fillers[i]);
+    }
+    close(listener);
+}
+
+/* A socket file of a process that died is taken over. */
+static void test_stale_unix_path(const struct loop_suite *s)
+{
+    struct sockaddr_un name = { .sun_family = AF_UNIX };
+    struct net_address at = { .scheme = NET_UNIX };
+    struct listener *l = NULL;
+    snprintf(name.sun_path, sizeof(name.sun_path), "%s/stale", s->dir);
+    snprintf(at.host, sizeof(at.host), "%s/stale", s->dir);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    EXPECT_EQUAL(bind(fd, (struct sockaddr *)&name, sizeof(name)), 0);
+    EXPECT_EQUAL(listen(fd, 1), 0);
+    EXPECT_EQUAL(net_listen(s->node, &at, &l), -ERR_RPC_LISTEN_FAILED);
+    close(fd);
+    EXPECT_EQUAL(net_listen(s->node, &at, &l), 0);
+    listener_close(l);
+    memset(at.host, 'x', 150);
+    at.host[0] = '/';
+    EXPECT_EQUAL(net_listen(s->node, &at, &l), -ERR_RPC_INVALID_ADDR);
+}
+
+/* ---- a blocking call that was begun is waited for ---- */
+
+static int slow_call(void *arg)
+{
+    usleep(30000);
+    *(int *)arg = 1;
+    return 7;
+}
+
+struct slow {
+    struct node *node;
+    int is_finished, result;
+};
+
+static int slow_fiber(void *arg)
+{
+    struct slow *slow = arg;
+    slow->result = blocking_run(slow->node, slow_call, &slow->is_finished);
+    return 0;
+}
+
+static void test_slow_blocking_run(const struct loop_suite *s)
+{
+    struct slow slow = { .node = s->node };
+    struct scope scope;
+    scope_init(&scope, sched_current());
+    EXPECT_EQUAL(fiber_spawn(&scope, "slow", slow_fiber, &slow), 0);
+    EXPECT_EQUAL(fiber_sleep(10 * MSEC), 0);
+    scope_done(&scope);
+    EXPECT_EQUAL(slow.is_finished, 1);
+    EXPECT_EQUAL(slow.result, 7);
+    slow = (struct slow){ .node = s->node };
+    FIBER_TIMEOUT(5 * MSEC);
+    slow_fiber(&slow);
+    EXPECT_EQUAL(slow.is_finished, 1);
+    EXPECT_EQUAL(slow.result, 7);
+    EXPECT_EQUAL(blocking_run(s->node, slow_call, &slow.is_finished), -ERR_TIMEOUT);
+}
+
 /* ---- running ---- */
 
 static int suite_main(void *arg)
 {
     static const struct loop_suite_case own_cases[] = {
+        { "names", test_names },
+        { "connect hangs", test_connect_hangs },
+        { "stale unix path", test_stale_unix_path },
+        { "slow blocking run", test_slow_blocking_run },
         { "posts", test_posts },
         { "fd wait", test_fd_wait },
         { "signal wait", test_signal_wait },
@@ -127,6 +273,21 @@ static int suite_main(void *arg)
     }
     EXPECT(count > 0);
     return 4711;
+}
+
+static void quit_from_post(void *arg)
+{
+    loop_quit(arg, 12);
+}
+
+/* loop_quit() from elsewhere cancels the node and waits for its end. */
+static int quitting_main(void *arg)
+{
+    loop_post(arg, quit_from_post, arg);
+    EXPECT_EQUAL(fiber_sleep(1000 * SEC), -ERR_CANCELED);
+    FIBER_SHIELD();
+    EXPECT_EQUAL(fiber_sleep(MSEC), 0);
+    return 5;
 }
 
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
@@ -173,6 +334,10 @@ int main(int argc, char **argv)
                                 .has_unix_credentials = true };
     r = loop_run_main(loop, node, suite_main, &suite);
     check(r == 4711);
+    node_free(node);
+    node = node_new(loop, NULL, "quitting");
+    r = loop_run_main(loop, node, quitting_main, loop);
+    check(r == 12);
     node_free(node);
     loop_free(loop);
     nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);

@@ -26,6 +26,7 @@ struct uring_loop {
     struct real_loop real;
     struct io_uring ring;
     bool is_enabled;
+    bool has_poll_first; /* IORING_RECVSEND_POLL_FIRST */
     bool is_inbox_armed; /* a poll of the inbox's event_fd is with the kernel */
 };
 
@@ -170,7 +171,13 @@ static ssize_t uring_sock_receive(struct real_loop *base, struct sock *sock,
     struct msghdr message = { .msg_iov = (struct iovec *)(uintptr_t)iov,
                               .msg_iovlen = (size_t)count };
     struct io_uring_sqe *sqe = entry_get(loop);
-    io_uring_prep_recvmsg(sqe, sock->fd, &message, 0);
+    if (count == 1) {
+        io_uring_prep_recv(sqe, sock->fd, iov->iov_base, iov->iov_len, 0);
+    } else {
+        io_uring_prep_recvmsg(sqe, sock->fd, &message, 0);
+    }
+    /* The socket is known to be empty: no first try that fails. */
+    if (loop->has_poll_first) sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
     r = request_run(loop, sqe, "socket read");
     if (r == -ERR_CANCELED || r == -ERR_TIMEOUT) return r;
     if (r < 0) return -ERR_RPC_SOCKET_CLOSED;
@@ -388,6 +395,7 @@ int loop_uring_new(struct loop **ret, const char **ret_why)
         free(loop);
         return r;
     }
+    loop->has_poll_first = loop->ring.flags & IORING_SETUP_SINGLE_ISSUER; /* one release younger */
     *ret = &loop->real.base;
     return 0;
 }
