@@ -128,11 +128,6 @@ int chunk_commit(struct chunk_store *s, uint64_t target_id, struct chunk_id chun
  * lock. */
 int chunk_drop(struct chunk_store *s, uint64_t target_id, struct chunk_id chunk,
                enum chunk_pin_which which) fiber_fn must_check;
-/* Takes the pending record back, or forgets the committed one (content or tombstone, no pending record beside it)
- * without a trace. The caller holds the chunk's lock. 1 when there was one, else 0; durable when it returns. */
-enum chunk_pin_which { CHUNK_COMMITTED, CHUNK_PENDING };
-int chunk_drop(struct chunk_store *s, uint64_t target_id, struct chunk_id chunk, enum chunk_pin_which which)
-    fiber_fn must_check;
 /* Waits until everything committed so far is durable. */
 int chunk_store_sync(struct chunk_store *s) fiber_fn must_check;
 
@@ -162,9 +157,6 @@ int chunk_each(struct chunk_store *s, uint64_t target_id, const struct chunk_id 
 int chunk_each_pending(struct chunk_store *s, uint64_t target_id,
                        int (*fn)(void *arg, const struct chunk_state *state),
                        void *arg) fiber_fn must_check;
-/* The same for chunks with a pending record, in no useful order. */
-int chunk_each_pending(struct chunk_store *s, uint64_t target_id,
-                       int (*fn)(void *arg, const struct chunk_state *state), void *arg) must_check;
 /* The greatest chunk of an inode in [begin, end) with committed content; 0 when none, else 1. */
 int chunk_last(struct chunk_store *s, uint64_t target_id, uint64_t inode, uint32_t begin,
                uint64_t end, struct chunk_state *ret) fiber_fn must_check;
