@@ -36,7 +36,28 @@ int fault_hit(struct node *node, const char *point) fiber_fn must_check;
 /* M(symbol, "name for --mutant", "the rule that it breaks") */
 #define MUTANT_TABLE(M)                                                                            \
     M(SKIP_DATA_SYNC, "skip-data-sync", "data is synced before the pending record is written")     \
-    M(SKIP_INDEX_SYNC, "skip-index-sync", "the pending record is durable before it is acknowledged")
+    M(SKIP_INDEX_SYNC, "skip-index-sync",                                                          \
+      "the pending record is durable before it is acknowledged")                                   \
+    M(SKIP_FORWARD, "skip-forward", "an update is on every member before it is acknowledged")      \
+    M(NO_CHUNK_LOCK, "no-chunk-lock", "one update of a chunk runs at a time")                      \
+    M(STALE_READ_ALLOWED, "stale-read-allowed",                                                    \
+      "a read is answered only under a lease or a round")                                          \
+    M(LEASE_CHECKED_BEFORE_READ, "lease-checked-before-read",                                      \
+      "the lease is checked after the data is in memory")                                          \
+    M(READ_COMMITTED_BESIDE_PENDING, "read-committed-beside-pending",                              \
+      "beside a pending update the tail decides what is committed")                                \
+    M(COMMIT_BEFORE_STAGE, "commit-before-stage", "a member commits after its successor has")      \
+    M(FORWARD_BEFORE_SYNC, "forward-before-sync",                                                  \
+      "an update is durable before it is forwarded or acknowledged")                               \
+    M(IDENTITY_NOT_COMPARED, "identity-not-compared", "a version belongs to one update")           \
+    M(ORPHAN_NOT_ROLLED_FORWARD, "orphan-not-rolled-forward",                                      \
+      "a pending update that was left is forwarded before it is committed")                        \
+    M(PENDING_REMOVE_BECOMES_WRITE, "pending-remove-becomes-write",                                \
+      "a pending removal stays a removal")                                                         \
+    M(REPLACE_THOUGH_OLDER, "replace-though-older", "a resync never replaces what is newer")       \
+    M(RESYNC_SKIPS_BUCKET, "resync-skips-bucket", "a resync compares all buckets")                 \
+    M(FLOOR_FORGOTTEN, "floor-forgotten", "writes of an older generation are refused")             \
+    M(RETRY_UNDER_NEW_IDENTITY, "retry-under-new-identity", "a retry is the same update")
 #define MUTANT_ENUM(sym, name, text) MUTANT_##sym,
 enum mutant { MUTANT_TABLE(MUTANT_ENUM) MUTANT_MAX };
 #undef MUTANT_ENUM

@@ -43,7 +43,7 @@ WIRE_RECORD(batch_read_request, BATCH_READ_REQUEST)
     F(u32, status, "0 or a status code; CHUNK_NOT_FOUND for a hole")                               \
     F(u32, length, "real bytes from the offset; the rest of the io's bulk bytes are zeros")        \
     F(u64, version, "committed version that was read")                                             \
-    F(u32, chain_version, "of that version")                                                       \
+    F(u32, chain_version, "at which the head assigned that version")                               \
     F(u32, chunk_length, "of the whole chunk")                                                     \
     F(u32, crc32c, "of the io's bulk bytes, zeros included")
 WIRE_RECORD(read_result, READ_RESULT)
@@ -84,10 +84,11 @@ WIRE_RECORD(write_reply, WRITE_REPLY)
     F(u32, chunk_size, "")                                                                         \
     F(u32, crc32c, "of the bulk data")                                                             \
     F(u64, version, "that the head assigned")                                                      \
-    F(u32, replace_chain_version, "resync: chain version of the sent content's pair")              \
+    F(u32, pair_chain_version, "at which the head assigned the version")                           \
     F(u8, is_resync, "1: sent by the resync of an old chunk, not by a new update")                 \
-    F(u64, base_version, "committed pair below this update: the sender's, or for a resync the "    \
-                         "receiver's as the sender saw it; 0: absent or removed")                  \
+    F(u64, base_version,                                                                           \
+      "committed pair below this update: the sender's, or for a resync the "                       \
+      "receiver's as the sender saw it; 0: absent or removed")                                     \
     F(u32, base_chain_version, "")                                                                 \
     F(u32, base_crc32c, "of the whole committed chunk")                                            \
     F(u64, epoch, "resync: as given by sync_start; refused when not the receiver's")
@@ -167,7 +168,8 @@ WIRE_RECORD(chunk_reply, CHUNK_REPLY)
     F(u64, epoch, "as given by sync_start (which ignores it); refused when not the receiver's")    \
     F(u32_list, buckets, "sync_list: which")                                                       \
     F(chunk_id, after, "sync_list: metas behind this one")                                         \
-    F(u32, count_max, "sync_list: 0: 4096")
+    F(u32, count_max, "sync_list: 0: 4096")                                                        \
+    F(u8, has_after, "0: from the first chunk")
 WIRE_RECORD(sync_request, SYNC_REQUEST)
 #define SYNC_START_REPLY(F) F(u64, epoch, "of this attempt: goes into all its messages")
 WIRE_RECORD(sync_start_reply, SYNC_START_REPLY)
@@ -206,7 +208,8 @@ enum { SYNC_BUCKET_COUNT = 4096 };
 #define LIST_CHUNKS_REQUEST(F)                                                                     \
     F(u64, target_id, "")                                                                          \
     F(chunk_id, after, "")                                                                         \
-    F(u32, count_max, "0: 4096")
+    F(u32, count_max, "0: 4096")                                                                   \
+    F(u8, has_after, "0: from the first chunk")
 WIRE_RECORD(list_chunks_request, LIST_CHUNKS_REQUEST)
 
 #define SPACE_INFO_REPLY(F) F(disk_info_list, disks, "")

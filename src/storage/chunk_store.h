@@ -60,7 +60,7 @@ struct store_target {
     uint32_t chain_version; /* last one persisted by store_target_set_chain_version() */
     uint64_t used_bytes;    /* units of committed and pending records */
     uint64_t chunk_count;
-    uint64_t dropped_version; /* greatest of all tombstones dropped so far: new chunks begin above */
+    uint64_t dropped_version; /* greatest of tombstones dropped so far: new chunks begin above */
 };
 /* Durable when it returns. -ERR_META_EXISTS. */
 int store_target_create(struct chunk_store *s, uint64_t target_id,

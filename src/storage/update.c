@@ -1,0 +1,388 @@
+/* update.c - the five steps of an update on every member: lock, check, stage, forward, commit. */
+#include "storage/update.h"
+#include "base/check.h"
+#include "base/crc32c.h"
+#include "loop/fault.h"
+#include "storage/confirm.h"
+#include "storage/forward.h"
+#include "storage/storage_internal.h"
+
+/* The CRC of a large payload must not hold up the loop. */
+enum { CRC_SLICE_BYTES = 1 << 20 };
+
+static int check_payload(struct rpc_call *call, uint32_t length, uint32_t crc, struct bytes *ret)
+{
+    if (call->bulk_size != length)
+        return rpc_fail(call, -ERR_INVALID_ARG, "%u bytes came, the request says %u",
+                        call->bulk_size, length);
+    uint32_t sum = 0;
+    for (uint32_t at = 0; at < length; at += CRC_SLICE_BYTES) {
+        uint32_t slice = MIN_OF(length - at, (uint32_t)CRC_SLICE_BYTES);
+        if (at > 0) fiber_yield();
+        sum = crc32c(sum, call->bulk->base + at, slice);
+    }
+    if (sum != crc)
+        return rpc_fail(call, -ERR_CHECKSUM_MISMATCH, "data came with CRC %08x, should be %08x",
+                        sum, crc);
+    *ret = bytes_of(length ? call->bulk->base : NULL, length);
+    return 0;
+}
+
+static bool is_power_of_two(uint32_t v)
+{
+    return v && !(v & (v - 1));
+}
+
+static int check_shape(struct rpc_call *call, uint8_t kind, uint32_t chunk_size, uint32_t offset,
+                       uint32_t length)
+{
+    if (kind == UPDATE_REMOVE) return 0;
+    if (!is_power_of_two(chunk_size) || chunk_size < CHUNK_BYTES_MIN ||
+        chunk_size > CHUNK_BYTES_MAX)
+        return rpc_fail(call, -ERR_INVALID_ARG, "chunk size %u is not possible", chunk_size);
+    if (offset > chunk_size || length > chunk_size - offset)
+        return rpc_fail(call, -ERR_INVALID_ARG, "%u bytes at %u pass the chunk size %u", length,
+                        offset, chunk_size);
+    switch (kind) {
+    case UPDATE_WRITE: return length ? 0 : rpc_fail(call, -ERR_INVALID_ARG, "a write of no bytes");
+    case UPDATE_TRUNCATE:
+    case UPDATE_EXTEND:
+    case UPDATE_REPLACE:
+        return offset == 0 ? 0 : rpc_fail(call, -ERR_INVALID_ARG, "an offset makes no sense here");
+    default: return rpc_fail(call, -ERR_INVALID_ARG, "no update kind %u", kind);
+    }
+}
+
+static int load_state(struct target *t, struct chunk_id chunk, struct chunk_state *state)
+{
+    int r = chunk_get(t->store, t->target_id, chunk, state);
+    if (r == 0) *state = (struct chunk_state){ .chunk = chunk };
+    return r < 0 ? r : 0;
+}
+
+/* Makes the update pending; the state with it is in @state. */
+static int stage(struct target *t, struct chunk_lock *lock, struct chunk_update *u,
+                 struct chunk_state *state)
+{
+    int r = FAULT("storage.update.before_stage");
+    if (r < 0) return r;
+    lock->live_version = u->version;
+    lock->live_chain_version = t->chain_version;
+    {
+        /* What the disk has begun, it ends: a cancelled caller must not leave us guessing. */
+        FIBER_SHIELD();
+        r = chunk_stage(t->store, t->target_id, lock->chunk, u);
+        if (r == 0) r = load_state(t, lock->chunk, state);
+    }
+    if (r < 0) {
+        lock->live_version = 0;
+        storage_check_disk(t->storage, t->disk);
+        return r;
+    }
+    check(state->has_pending);
+    return 0;
+}
+
+static void reply_from_state(struct write_reply *reply, const struct chunk_state *state)
+{
+    *reply = (struct write_reply){ .version = state->version,
+                                   .chain_version = state->chain_version,
+                                   .chunk_length = state->is_tombstone ? 0 : state->length,
+                                   .crc32c = state->is_tombstone ? 0 : state->crc32c };
+}
+
+/* The forward of what this handler has staged has failed. */
+static int give_up(struct target *t, struct chunk_lock *lock, const struct chunk_state *state,
+                   uint32_t ended_chain_version, int r)
+{
+    bool is_own = lock->live_version == state->pending_version &&
+                  lock->live_chain_version == ended_chain_version;
+    bool is_refused = r == -ERR_NO_SPACE || r == -ERR_CHUNK_SIZE_MISMATCH || r == -ERR_INVALID_ARG;
+    if (is_refused && is_own && t->chain_version == ended_chain_version) {
+        FIBER_SHIELD();
+        storage_count(t->storage, "storage.updates_taken_back", 1);
+        int dropped = chunk_drop(t->store, t->target_id, lock->chunk, CHUNK_PENDING);
+        return dropped < 0 ? dropped : r;
+    }
+    recover_add(t, lock->chunk, state->pending_version, is_own ? ended_chain_version : 0);
+    return r;
+}
+
+/* Forwards the pending update of @state, commits it and answers. */
+static int forward_and_commit(struct target *t, struct chunk_lock *lock, struct chunk_state *state,
+                              const struct update_request *original, struct bytes data,
+                              struct write_reply *reply)
+{
+    struct forward f = {
+        .state = state, .original = original, .data = data, .chain_version = t->chain_version
+    };
+    int r = FAULT("storage.update.before_forward");
+    if (r == 0 && MUTANT(COMMIT_BEFORE_STAGE))
+        r = chunk_commit(t->store, t->target_id, lock->chunk, state->pending_version,
+                         state->pending_chain_version);
+    if (r == 0) r = forward_pending(t, &f);
+    if (r == 0) r = FAULT("storage.update.before_commit");
+    if (r < 0) return give_up(t, lock, state, f.chain_version, r);
+    if (!MUTANT(COMMIT_BEFORE_STAGE))
+        r = chunk_commit(t->store, t->target_id, lock->chunk, state->pending_version,
+                         state->pending_chain_version);
+    if (r == 0) r = load_state(t, lock->chunk, state);
+    if (r < 0) return r;
+    reply_from_state(reply, state);
+    return FAULT("storage.update.before_reply");
+}
+
+/* ---- the head ---- */
+
+/* 1 and the reply when this very update was executed before; 0 when it is new. */
+static int find_retry(struct target *t, struct chunk_lock *lock, const struct update_id *update,
+                      struct write_reply *reply)
+{
+    if (update->channel == 0) return 0;
+    struct identity_entry entry;
+    int r = identity_find(t->store, t->target_id, &update->client, update->channel, &entry);
+    if (r <= 0 || entry.update.seq < update->seq) return r < 0 ? r : 0;
+    if (entry.update.seq > update->seq) return -ERR_DUPLICATE_UPDATE;
+    if (chunk_id_compare(entry.chunk, lock->chunk) != 0) return -ERR_INVALID_ARG;
+    struct chunk_state state;
+    r = load_state(t, lock->chunk, &state);
+    if (r == 0 && state.has_pending && update_id_equal(&state.pending_update, update)) {
+        uint64_t version = state.pending_version;
+        r = recover_resolve(t, lock, &state);
+        /* Taken back: it is as new. */
+        if (r == 0 && state.version != version) return 0;
+    }
+    if (r < 0) return r;
+    storage_count(t->storage, "storage.retries_recognised", 1);
+    *reply = (struct write_reply){ .version = entry.version,
+                                   .chain_version = entry.chain_version,
+                                   .chunk_length = entry.chunk_length,
+                                   .crc32c = entry.crc32c };
+    return 1;
+}
+
+/* Nothing would change; but only a member that may answer reads knows. */
+static bool changes_nothing(const struct write_request *req, const struct chunk_state *state)
+{
+    bool is_there = chunk_live_version(state) > 0;
+    if (req->kind == UPDATE_REMOVE) return !is_there;
+    return req->kind == UPDATE_EXTEND && is_there && state->length >= req->length;
+}
+
+/* A version that no content of the chunk has had: what was removed and forgotten counts too. */
+static uint64_t next_version(struct target *t, const struct chunk_state *state)
+{
+    if (state->version > 0) return state->version + 1;
+    const struct store_target *stored = store_target_find(t->store, t->target_id);
+    return stored ? stored->dropped_version + 1 : 1;
+}
+
+static int stage_new(struct target *t, struct chunk_lock *lock, const struct write_request *req,
+                     struct bytes data, struct chunk_state *state, struct update_request *down)
+{
+    struct chunk_update u = { .kind = req->kind,
+                              .version = next_version(t, state),
+                              .chain_version = t->chain_version,
+                              .generation = req->generation,
+                              .update = req->update,
+                              .chunk_size = req->chunk_size,
+                              .offset = req->offset,
+                              .length = req->length,
+                              .data = data,
+                              .data_crc32c = req->crc32c };
+    *down = (struct update_request){ .kind = req->kind,
+                                     .generation = req->generation,
+                                     .offset = req->offset,
+                                     .length = req->length,
+                                     .chunk_size = req->chunk_size,
+                                     .crc32c = req->crc32c };
+    return stage(t, lock, &u, state);
+}
+
+static int check_head(struct target *t, uint32_t chain_version)
+{
+    int r = target_check_serving(t, chain_version);
+    if (r < 0) return r;
+    if (!target_is_head(t)) return -ERR_TARGET_STATE_INVALID;
+    return confirm_not_cut_off(t);
+}
+
+/* All of an update at the head under the chunk's lock. */
+static int update_locked(struct target *t, struct chunk_lock *lock, const struct write_request *req,
+                         struct bytes data, struct write_reply *reply)
+{
+    int r = check_head(t, req->chain_version);
+    if (r < 0) return r;
+    if (fiber_remaining_ns() == 0) return -ERR_TIMEOUT;
+    r = find_retry(t, lock, &req->update, reply);
+    if (r != 0) return r < 0 ? r : 0;
+    struct chunk_state state;
+    r = load_state(t, lock->chunk, &state);
+    if (r == 0 && state.has_pending) r = recover_resolve(t, lock, &state);
+    if (r < 0) return r;
+    if (floor_get(t->store, t->target_id, req->chunk.inode) > req->generation &&
+        !MUTANT(FLOOR_FORGOTTEN))
+        return -ERR_CHUNK_STALE_GENERATION;
+    if (changes_nothing(req, &state)) {
+        reply_from_state(reply, &state);
+        return confirm_read(t, req->chain_version);
+    }
+    r = check_head(t, req->chain_version);
+    if (r < 0) return r;
+    struct update_request down;
+    r = stage_new(t, lock, req, data, &state, &down);
+    if (r < 0) return r;
+    return forward_and_commit(t, lock, &state, &down, data, reply);
+}
+
+int update_from_client(struct target *t, struct rpc_call *call, const struct write_request *req,
+                       struct write_reply *reply)
+{
+    int r = check_head(t, req->chain_version);
+    if (r < 0) return r;
+    if (req->kind == UPDATE_REPLACE)
+        return rpc_fail(call, -ERR_INVALID_ARG, "only members replace chunks");
+    r = check_shape(call, req->kind, req->chunk_size, req->offset, req->length);
+    struct bytes data = { 0 };
+    if (r == 0)
+        r = check_payload(call, req->kind == UPDATE_WRITE ? req->length : 0,
+                          req->kind == UPDATE_WRITE ? req->crc32c : 0, &data);
+    if (r < 0) return r;
+    cleanup_(chunk_lock_releasep) struct chunk_lock *lock = NULL;
+    r = chunk_lock_take(&t->locks, req->chunk, &lock);
+    if (r < 0) return r;
+    r = update_locked(t, lock, req, data, reply);
+    /* Whoever is cut off must not answer, whatever it has done. */
+    return r < 0 ? r : confirm_not_cut_off(t);
+}
+
+int update_remove_chunk(struct target *t, uint32_t chain_version, struct chunk_id chunk,
+                        uint32_t generation, const struct update_id *update)
+{
+    cleanup_(chunk_lock_releasep) struct chunk_lock *lock = NULL;
+    int r = chunk_lock_take(&t->locks, chunk, &lock);
+    if (r < 0) return r;
+    struct write_request req = { .chain_id = t->chain_id,
+                                 .chain_version = chain_version,
+                                 .chunk = chunk,
+                                 .update = *update,
+                                 .kind = UPDATE_REMOVE,
+                                 .generation = generation };
+    struct chunk_state before;
+    r = load_state(t, chunk, &before);
+    if (r < 0) return r;
+    struct write_reply reply;
+    r = update_locked(t, lock, &req, (struct bytes){ 0 }, &reply);
+    if (r == 0) r = confirm_not_cut_off(t);
+    if (r < 0) return r;
+    return chunk_live_version(&before) > 0 || before.has_pending;
+}
+
+/* ---- the other members ---- */
+
+/* Makes the committed content of a serving member the one below @req, or finds that it is not. */
+static int reach_base(struct target *t, struct chunk_lock *lock, const struct update_request *req,
+                      struct chunk_state *state)
+{
+    int r = 0;
+    if (state->has_pending && state->pending_version == req->base_version &&
+        state->pending_chain_version == req->base_chain_version &&
+        state->pending_crc32c == req->base_crc32c && state->pending_kind != UPDATE_REMOVE) {
+        /* The predecessor has committed it, so everybody behind it had. */
+        r = chunk_commit(t->store, t->target_id, lock->chunk, state->pending_version,
+                         state->pending_chain_version);
+        if (r == 0) r = load_state(t, lock->chunk, state);
+    } else if (state->has_pending) {
+        r = recover_resolve(t, lock, state);
+    }
+    if (r < 0) return r;
+    bool is_there = chunk_live_version(state) > 0;
+    if (!is_there && req->base_version == 0) return 0;
+    bool is_base = is_there && state->version == req->base_version &&
+                   state->chain_version == req->base_chain_version &&
+                   state->crc32c == req->base_crc32c && req->version == state->version + 1;
+    /* What is below a removal does not matter. */
+    return is_base || req->kind == UPDATE_REMOVE ? 0 : -ERR_CHUNK_MISSING_UPDATE;
+}
+
+/* May @req be staged over @state? 0, or an error. */
+static int check_order(struct target *t, struct chunk_lock *lock, const struct update_request *req,
+                       struct chunk_state *state)
+{
+    if (state->version == req->version && state->chain_version == req->pair_chain_version)
+        return -ERR_CHUNK_COMMITTED_UPDATE;
+    bool is_greater = pair_compare(req->pair_chain_version, req->version, state->chain_version,
+                                   state->version) > 0;
+    if (target_is_serving(t)) {
+        if (!is_greater) return -ERR_CHUNK_STALE_UPDATE;
+        if (req->kind == UPDATE_REPLACE) return 0;
+        return reach_base(t, lock, req, state);
+    }
+    /* Being filled. What was written before the sync began counts for nothing. */
+    if (req->kind != UPDATE_REPLACE && req->kind != UPDATE_REMOVE) return -ERR_CHUNK_MISSING_UPDATE;
+    return is_greater || state->chain_version < req->chain_version ? 0 : -ERR_CHUNK_STALE_UPDATE;
+}
+
+static int stage_forwarded(struct target *t, struct chunk_lock *lock,
+                           const struct update_request *req, struct bytes data,
+                           struct chunk_state *state)
+{
+    struct chunk_update u = { .kind = req->kind,
+                              .version = req->version,
+                              .chain_version = req->pair_chain_version,
+                              .generation = req->generation,
+                              .update = req->update,
+                              .chunk_size = req->chunk_size,
+                              .offset = req->offset,
+                              .length = req->length,
+                              .data = data,
+                              .data_crc32c = req->crc32c };
+    return stage(t, lock, &u, state);
+}
+
+static int member_locked(struct target *t, struct chunk_lock *lock,
+                         const struct update_request *req, struct bytes data,
+                         struct write_reply *reply)
+{
+    struct chunk_state state;
+    int r = load_state(t, lock->chunk, &state);
+    if (r < 0) return r;
+    bool is_any = MUTANT(IDENTITY_NOT_COMPARED);
+    if (state.version == req->version && (is_any || update_id_equal(&state.update, &req->update))) {
+        reply_from_state(reply, &state);
+        return 0;
+    }
+    bool is_staged = state.has_pending && state.pending_version == req->version &&
+                     (is_any || update_id_equal(&state.pending_update, &req->update));
+    if (is_staged && !is_any && req->kind == UPDATE_REPLACE && state.pending_crc32c != req->crc32c)
+        is_staged = false;
+    if (!is_staged) {
+        r = check_order(t, lock, req, &state);
+        if (r == 0) r = target_check_member(t, req->chain_version);
+        if (r == 0) r = stage_forwarded(t, lock, req, data, &state);
+        if (r < 0) return r;
+    }
+    return forward_and_commit(t, lock, &state, is_staged ? NULL : req, data, reply);
+}
+
+int update_from_member(struct target *t, struct rpc_call *call, const struct update_request *req,
+                       struct write_reply *reply)
+{
+    int r = target_check_member(t, req->chain_version);
+    if (r < 0) return r;
+    r = check_shape(call, req->kind, req->chunk_size, req->offset, req->length);
+    struct bytes data = { 0 };
+    bool has_data = req->kind == UPDATE_WRITE || req->kind == UPDATE_REPLACE;
+    if (r == 0)
+        r = check_payload(call, has_data ? req->length : 0, has_data ? req->crc32c : 0, &data);
+    if (r < 0) return r;
+    cleanup_(chunk_lock_releasep) struct chunk_lock *lock = NULL;
+    r = chunk_lock_take(&t->locks, req->chunk, &lock);
+    if (r < 0) return r;
+    r = target_check_member(t, req->chain_version);
+    if (r == 0 && t->self_at == 0) r = -ERR_TARGET_STATE_INVALID;
+    if (r == 0 && fiber_remaining_ns() == 0) r = -ERR_TIMEOUT;
+    if (r < 0) return r;
+    if (req->is_resync) return sync_receive_chunk(t, req, data, reply);
+    return member_locked(t, lock, req, data, reply);
+}
