@@ -84,9 +84,10 @@ static struct user_view view_of_settings(const struct fuse_settings *s)
 
 static size_t kind_size(enum conf_kind kind)
 {
-    return kind == CONF_BOOL      ? sizeof(bool)
-           : kind == CONF_SECONDS ? sizeof(double)
-                                  : sizeof(uint64_t);
+    static const size_t sizes[] = { [CONF_BOOL] = sizeof(bool),
+                                    [CONF_SECONDS] = sizeof(double),
+                                    [CONF_DURATION] = sizeof(uint64_t) };
+    return sizes[kind];
 }
 
 struct user_view user_view(const struct mount *m, uint32_t uid)
