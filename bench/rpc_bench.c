@@ -1,10 +1,10 @@
-/* rpc_bench.c - what a call costs: latency, calls per second, bulk throughput, beside a bare socket.
+/* rpc_bench.c - what a call costs: latency, calls per second, bulk throughput, beside bare sockets.
  *
  * Server and client are two processes on loopback; the bare socket's client and server too, in turns
  * of the same run, so that the ratios mean something on a noisy machine (medians of three). CPU time
  * is the client's. The local transport is measured last, in one process.
  *
- *     rpc_bench [--one-cpu] [--uring] [--seconds N]
+ *     rpc_bench [--one-cpu] [--uring] [--time 300ms]
  */
 #include "base/check.h"
 #include "fiber/sync.h"
@@ -345,8 +345,9 @@ int main(int argc, char **argv)
     for (int i = 1; i < argc; i++) {
         if (!strcmp(argv[i], "--one-cpu")) is_one_cpu = true;
         if (!strcmp(argv[i], "--uring")) c.b.backend = LOOP_URING;
-        if (!strcmp(argv[i], "--seconds") && i + 1 < argc)
-            c.b.run_ns = (uint64_t)(atof(argv[++i]) * (double)SEC);
+        if (!strcmp(argv[i], "--time") && i + 1 < argc &&
+            duration_parse(argv[++i], &c.b.run_ns) < 0)
+            return 2;
     }
     int fds[2];
     check(pipe(fds) == 0);
