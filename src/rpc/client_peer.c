@@ -232,10 +232,12 @@ static int peer_main(void *arg) fiber_fn
 }
 
 /* What a caller gets to know of a failed attempt: its request was surely not executed. */
-static int peer_attempt_error(int r)
+static int peer_attempt_error(const struct pool_peer *peer)
 {
-    bool is_of_transport =
-        r == -ERR_TIMEOUT || r == -ERR_RPC_SOCKET_CLOSED || r == -ERR_BUSY || r <= -ERR_SYSTEM_BASE;
+    int r = peer->attempt_result;
+    bool is_of_transport = r == -ERR_TIMEOUT || r == -ERR_RPC_SOCKET_CLOSED || r == -ERR_BUSY ||
+                           r == -ERR_CANCELED || r <= -ERR_SYSTEM_BASE;
+    if (peer->pool->is_closed) return -ERR_CANCELED;
     return is_of_transport ? -ERR_RPC_CONNECT_FAILED : r;
 }
 
@@ -246,7 +248,7 @@ int peer_connected(struct pool_peer *peer)
     while (peer->state != PEER_CONNECTED || peer->rpc_link.is_broken) {
         if (pool->is_closed) return -ERR_CANCELED;
         if (peer->attempt_count != attempt_count && peer->attempt_result < 0)
-            return peer_attempt_error(peer->attempt_result);
+            return peer_attempt_error(peer);
         attempt_count = peer->attempt_count;
         if (peer->state == PEER_IDLE) {
             int r = fiber_spawn(&pool->scope, "rpc client", peer_main, peer);

@@ -41,24 +41,39 @@ static int handshake_send(struct rpc_link *link, struct handshake_frame *f,
     return rpc_link_write(link, bytes_of(f->bytes, RPC_FRAME_BYTES + f->body.size));
 }
 
-/* Receives a frame of @kind. On the way to WELCOME a client also meets a WELCOME with the server's
- * refusal. */
+/* Receives a frame of @kind or of @other; 0 or the status that came with it. */
 static int handshake_receive(struct rpc_link *link, struct handshake_frame *f,
-                             enum rpc_frame_kind kind) fiber_fn
+                             enum rpc_frame_kind kind, enum rpc_frame_kind other,
+                             struct rpc_frame *ret) fiber_fn
 {
-    struct rpc_frame frame;
-    int r = rpc_link_read_frame(link, &handshake_limits, &frame);
+    int r = rpc_link_read_frame(link, &handshake_limits, ret);
     if (r < 0) return r;
-    if (frame.kind != kind && frame.kind != RPC_FRAME_WELCOME) return -ERR_RPC_INVALID_MESSAGE;
+    if (ret->kind != kind && ret->kind != other) return -ERR_RPC_INVALID_MESSAGE;
     struct bytes body;
     uint8_t *heap;
-    r = rpc_link_read_body(link, &frame, &body, &heap);
+    r = rpc_link_read_body(link, ret, &body, &heap);
     if (r < 0) return r;
     check(!heap);
-    memcpy(f->bytes, body.base, body.size);
+    if (body.size) memcpy(f->bytes, body.base, body.size);
     f->body = bytes_of(f->bytes, body.size);
-    if (frame.kind == kind && kind != RPC_FRAME_WELCOME) return 0;
-    r = rpc_frame_status(&frame);
+    return 0;
+}
+
+static int server_receive(struct rpc_link *link, struct handshake_frame *f,
+                          enum rpc_frame_kind kind) fiber_fn
+{
+    struct rpc_frame frame;
+    return handshake_receive(link, f, kind, kind, &frame);
+}
+
+/* A WELCOME with the server's refusal may come in place of any other frame. */
+static int client_receive(struct rpc_link *link, struct handshake_frame *f,
+                          enum rpc_frame_kind kind) fiber_fn
+{
+    struct rpc_frame frame;
+    int r = handshake_receive(link, f, kind, RPC_FRAME_WELCOME, &frame);
+    if (r < 0) return r;
+    r = frame.kind == RPC_FRAME_WELCOME ? rpc_frame_status(&frame) : 0;
     return frame.kind == kind || r < 0 ? r : -ERR_RPC_INVALID_MESSAGE;
 }
 
@@ -91,7 +106,7 @@ int handshake_as_client(struct rpc_link *link, const struct auth_identity *ident
     struct handshake_frame hello, challenge, last;
     int r = client_hello(link, &id, &hello);
     if (r < 0) return r;
-    r = handshake_receive(link, &challenge, RPC_FRAME_CHALLENGE);
+    r = client_receive(link, &challenge, RPC_FRAME_CHALLENGE);
     if (r < 0) return r;
 
     struct rpc_challenge c;
@@ -114,7 +129,7 @@ int handshake_as_client(struct rpc_link *link, const struct auth_identity *ident
     rpc_proof_put(&out, &proof);
     r = handshake_send(link, &last, &out, RPC_FRAME_PROOF, 0);
     if (r < 0) return r;
-    return handshake_receive(link, &last, RPC_FRAME_WELCOME);
+    return client_receive(link, &last, RPC_FRAME_WELCOME);
 }
 
 /* ---- the server's side ---- */
@@ -173,7 +188,7 @@ static int server_verify(struct rpc_link *link, const struct auth_keys *keys, st
                          bool *ret_is_refusal) fiber_fn
 {
     struct handshake_frame hello, challenge, last;
-    int r = handshake_receive(link, &hello, RPC_FRAME_HELLO);
+    int r = server_receive(link, &hello, RPC_FRAME_HELLO);
     if (r < 0) return r;
     struct rpc_hello h;
     struct wire_in in = wire_in_of(hello.body, NULL);
@@ -188,7 +203,7 @@ static int server_verify(struct rpc_link *link, const struct auth_keys *keys, st
     bool has_key = !keys_are_open(keys) && kind_has_key(h.kind);
     r = server_challenge(link, keys, has_key ? key : NULL, hello.body, &challenge);
     if (r < 0) return r;
-    r = handshake_receive(link, &last, RPC_FRAME_PROOF);
+    r = server_receive(link, &last, RPC_FRAME_PROOF);
     if (r < 0) return r;
     struct rpc_proof p;
     in = wire_in_of(last.body, NULL);

@@ -53,6 +53,7 @@ struct world_options {
     struct rpc_server_options server;
     const struct auth_identity *identity;
     uint64_t limit_ns; /* of virtual time; 0: an hour */
+    const void *arg;   /* for the body */
 };
 
 /* A server of the echo service on one node, a pool on another. Bodies run as a fiber that belongs
@@ -67,6 +68,7 @@ struct test_world {
     struct rpc_server *server;
     struct net_address address;
     struct rpc_pool *pool;
+    const void *arg;
     int (*body)(struct test_world *w);
     int result;
 };

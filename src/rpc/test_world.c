@@ -75,7 +75,10 @@ void world_run(enum world_kind kind, const struct world_options *options,
                int (*body)(struct test_world *w))
 {
     struct test_world w = { .body = body };
-    if (options) w.options = *options;
+    if (options) {
+        w.options = *options;
+        w.arg = options->arg;
+    }
     if (!w.options.seed) w.options.seed = 1;
     bool is_local = kind == WORLD_SIM_LOCAL || kind == WORLD_POSIX_LOCAL;
     w.options.server.without_local = !is_local;
