@@ -11,15 +11,21 @@ enum {
 };
 #define ACCEPT_PAUSE_NS (100 * MSEC) /* after an error, such as no descriptor left */
 
+/* Those who connect beyond the limits wait in the listener's backlog. */
+static int server_accept_room(struct rpc_server *server) fiber_fn
+{
+    while (server->connection_count >= SERVER_CONNECTION_COUNT_MAX ||
+           server->handshake_count >= SERVER_HANDSHAKE_COUNT_MAX) {
+        server_log_peer(server, -ERR_BUSY, "anybody", "waits: too many connections");
+        int r = wait_queue_wait(&server->accept_room, "room for a connection");
+        if (r < 0) return r;
+    }
+    return 0;
+}
+
 /* Gives the accepted stream a connection and a fiber, or closes it. */
 static int server_take(struct rpc_server *server, struct stream *stream)
 {
-    if (server->connection_count >= SERVER_CONNECTION_COUNT_MAX ||
-        server->handshake_count >= SERVER_HANDSHAKE_COUNT_MAX) {
-        server_log_peer(server, -ERR_BUSY, stream_peer(stream), "too many connections");
-        stream_close(stream);
-        return -ERR_BUSY;
-    }
     struct server_conn *conn = new_zero(struct server_conn);
     conn->server = server;
     rpc_link_init(&conn->link, server->node, stream);
@@ -27,11 +33,13 @@ static int server_take(struct rpc_server *server, struct stream *stream)
     conn->calls.local = server->node;
     wait_queue_init(&conn->room);
     *server->connections = ++server->connection_count;
+    server->handshake_count++;
     int r = fiber_spawn(&server->scope, "rpc connection", server_conn_main, conn);
     if (r < 0) {
         rpc_link_done(&conn->link);
         free(conn);
         *server->connections = --server->connection_count;
+        server->handshake_count--;
     }
     return r;
 }
@@ -39,6 +47,7 @@ static int server_take(struct rpc_server *server, struct stream *stream)
 static int accept_main(struct rpc_server *server, struct listener *listener) fiber_fn
 {
     while (!server->is_stopping) { /* else the listener may be gone */
+        if (server_accept_room(server) < 0 || server->is_stopping) break;
         struct stream *stream;
         int r = listener_accept(listener, &stream);
         if (r == -ERR_CANCELED) break;
@@ -93,6 +102,7 @@ static struct rpc_server *server_new(struct node *node, const struct rpc_server_
     fiber_semaphore_init(&server->body_bytes, SERVER_BODY_BYTES_MAX);
     list_init(&server->free_calls);
     wait_queue_init(&server->idle);
+    wait_queue_init(&server->accept_room);
     wait_queue_init(&server->local_room);
     wait_queue_init(&server->local_idle);
     event_init(&server->stop);

@@ -47,7 +47,8 @@ struct rpc_server {
     uint32_t free_call_count;
 
     uint32_t connection_count, handshake_count;
-    uint32_t running_count; /* calls, until their replies are sent */
+    struct wait_queue accept_room; /* one of them fell */
+    uint32_t running_count;        /* calls, until their replies are sent */
     bool is_stopping;
     struct wait_queue idle; /* running_count fell to 0 */
     struct scope scope;

@@ -18,12 +18,12 @@ static int conn_handshake(struct server_conn *conn) fiber_fn
 {
     struct rpc_server *server = conn->server;
     int r;
-    server->handshake_count++;
     {
         FIBER_TIMEOUT(SERVER_HANDSHAKE_NS);
         r = handshake_as_server(&conn->link, server->options.keys, &conn->peer);
     }
     server->handshake_count--;
+    wait_queue_wake_all(&server->accept_room);
     bool is_quiet = r >= 0 || r == -ERR_RPC_SOCKET_CLOSED || r == -ERR_CANCELED;
     if (!is_quiet && r != -ERR_RPC_INVALID_MESSAGE && r != -ERR_FORMAT_TOO_NEW) {
         ++*server->auth_failures;
@@ -153,6 +153,7 @@ static void conn_free(struct server_conn *conn) fiber_fn
     check(conn->running_count == 0);
     free(conn);
     *server->connections = --server->connection_count;
+    wait_queue_wake_all(&server->accept_room);
 }
 
 int server_conn_main(void *arg)
