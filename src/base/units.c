@@ -100,7 +100,8 @@ int size_parse(const char *text, uint64_t *ret_bytes)
     skip_spaces(&text);
     for (size_t i = 0; i < ARRAY_SIZE(size_units); i++) {
         size_t size = strlen(size_units[i].name);
-        if (strncasecmp(text, size_units[i].name, size) || text[size + strspn(text + size, " ")])
+        if (strncasecmp(text, size_units[i].name, size) != 0 ||
+            text[size + strspn(text + size, " ")])
             continue;
         if (__builtin_mul_overflow(value, size_units[i].factor, &value)) return -ERR_INVALID_ARG;
         *ret_bytes = value;

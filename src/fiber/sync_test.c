@@ -191,7 +191,7 @@ static int play_main(struct test_world *w)
         }
         assert_int_equal(scope_wait(&scope), 0);
         scope_done(&scope);
-        if (strcmp(scene.log, plays[i].expected)) {
+        if (strcmp(scene.log, plays[i].expected) != 0) {
             fail_msg("%s: %s, expected %s", plays[i].name, scene.log, plays[i].expected);
         }
         assert_null(scene.mutex.owner);

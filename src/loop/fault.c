@@ -67,7 +67,7 @@ static struct point *point_make(struct fault_table *t, const char *name)
     p = new_zero(struct point);
     p->name = xstrdup(name);
     wait_queue_init(&p->suspended);
-    t->points = xrealloc(t->points, (t->point_count + 1) * sizeof(*t->points));
+    t->points = xrealloc(t->points, (t->point_count + 1) * sizeof(struct point *));
     t->points[t->point_count++] = p;
     return p;
 }

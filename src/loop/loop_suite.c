@@ -8,9 +8,17 @@
 #include <stdio.h>
 #include <string.h>
 
-void loop_suite_failed(const char *file, int line, const char *what, int64_t a, int64_t b)
+void loop_suite_expect(const char *file, int line, const char *what, bool is_met)
+{
+    if (is_met) return;
+    fprintf(stderr, "%s:%d: in %s: expected %s\n", file, line, fiber_name(), what);
+    abort();
+}
+
+void loop_suite_expect_equal(const char *file, int line, const char *what, int64_t a, int64_t b)
 {
     char text_a[64], text_b[64];
+    if (a == b) return;
     fprintf(stderr, "%s:%d: in %s: expected %s: %" PRId64 " %s, %" PRId64 " %s\n", file, line,
             fiber_name(), what, a, a < 0 ? error_to_text((int)a, text_a, 64) : "", b,
             b < 0 ? error_to_text((int)b, text_b, 64) : "");
@@ -39,9 +47,8 @@ void loop_suite_fill(uint8_t *buf, size_t size, uint64_t seed, uint64_t at)
 void loop_suite_expect_pattern(const uint8_t *buf, size_t size, uint64_t seed, uint64_t at)
 {
     for (size_t i = 0; i < size; i++) {
-        if (buf[i] != loop_suite_byte(seed, at + i)) {
-            loop_suite_failed(__FILE__, __LINE__, "the pattern", (int64_t)i, (int64_t)at);
-        }
+        if (buf[i] == loop_suite_byte(seed, at + i)) continue;
+        loop_suite_expect_equal(__FILE__, __LINE__, "index == size", (int64_t)i, (int64_t)size);
     }
 }
 
@@ -293,7 +300,7 @@ int loop_suite_run(const struct loop_suite *suite)
     int count = 0;
     for (size_t t = 0; t < ARRAY_SIZE(tables); t++) {
         for (const struct loop_suite_case *c = tables[t]; c->name; c++) {
-            if (suite->only && strcmp(suite->only, c->name)) continue;
+            if (suite->only && strcmp(suite->only, c->name) != 0) continue;
             uint64_t start = node_now_ns(suite->node);
             uint32_t fibers = sched_fiber_count(sched_current());
             c->fn(suite);

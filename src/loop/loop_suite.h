@@ -25,20 +25,12 @@ struct loop_suite_case {
 extern const struct loop_suite_case loop_suite_file_cases[];
 extern const struct loop_suite_case loop_suite_net_cases[];
 
-noreturn_ void loop_suite_failed(const char *file, int line, const char *what, int64_t a,
-                                 int64_t b);
+void loop_suite_expect(const char *file, int line, const char *what, bool is_met);
+void loop_suite_expect_equal(const char *file, int line, const char *what, int64_t a, int64_t b);
 
-#define EXPECT(expr)                                                                               \
-    do {                                                                                           \
-        if (!(expr)) loop_suite_failed(__FILE__, __LINE__, #expr, 0, 1);                           \
-    } while (0)
+#define EXPECT(expr) loop_suite_expect(__FILE__, __LINE__, #expr, (expr))
 #define EXPECT_EQUAL(a, b)                                                                         \
-    do {                                                                                           \
-        int64_t expect_a_ = (int64_t)(a), expect_b_ = (int64_t)(b);                                \
-        if (expect_a_ != expect_b_) {                                                              \
-            loop_suite_failed(__FILE__, __LINE__, #a " == " #b, expect_a_, expect_b_);             \
-        }                                                                                          \
-    } while (0)
+    loop_suite_expect_equal(__FILE__, __LINE__, #a " == " #b, (int64_t)(a), (int64_t)(b))
 
 /* "DIR/NAME" in one of the caller's buffers. */
 const char *loop_suite_path(const struct loop_suite *suite, const char *name, char *buf,

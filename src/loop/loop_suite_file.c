@@ -6,7 +6,8 @@
 #include <errno.h>
 #include <string.h>
 
-enum { PATH_SIZE = 512, BLOCK = 4096 };
+enum { PATH_SIZE = 512 };
+#define BLOCK 4096ul
 
 static struct file *open_new(const struct loop_suite *s, const char *name, int flags)
 {
@@ -57,7 +58,7 @@ static void case_read_write(const struct loop_suite *s)
     EXPECT_EQUAL(file_write(file, NULL, 0, 50000), 0);
     EXPECT_EQUAL(size_of(file), 20003);
     EXPECT_EQUAL(file_sync(file), 0);
-    file = file_close(file);
+    file_close(TAKE_PTR(file));
     unlink_name(s, "rw");
 }
 
@@ -82,7 +83,7 @@ static void case_vectors(const struct loop_suite *s)
     loop_suite_expect_pattern(data, size, 2, 0);
     EXPECT_EQUAL(file_readv(file, iov, COUNT, 110), size - 10);
     loop_suite_expect_pattern(data, size - 10, 2, 10);
-    file = file_close(file);
+    file_close(TAKE_PTR(file));
     unlink_name(s, "vec");
     free(data);
     free(iov);
@@ -114,7 +115,7 @@ static void case_truncate(const struct loop_suite *s)
     EXPECT_EQUAL(size_of(file), 10 * BLOCK);
     EXPECT_EQUAL(file_read(file, back, 100, 9 * BLOCK), 100);
     EXPECT_EQUAL(back[50], 0);
-    file = file_close(file);
+    file_close(TAKE_PTR(file));
     unlink_name(s, "trunc");
 }
 
@@ -127,16 +128,16 @@ static void case_open_flags(const struct loop_suite *s)
     EXPECT(file == NULL);
     EXPECT_EQUAL(file_open(s->node, path, O_RDWR | O_CREAT | O_EXCL, 0600, &file), 0);
     EXPECT_EQUAL(file_write(file, "abc", 3, 0), 0);
-    file = file_close(file);
+    file_close(TAKE_PTR(file));
     EXPECT_EQUAL(file_open(s->node, path, O_RDWR | O_CREAT | O_EXCL, 0600, &file),
                  error_from_errno(EEXIST));
     EXPECT_EQUAL(file_open(s->node, path, O_RDONLY, 0, &file), 0);
     EXPECT_EQUAL(size_of(file), 3);
     EXPECT_EQUAL(file_write(file, "x", 1, 0), error_from_errno(EBADF));
-    file = file_close(file);
+    file_close(TAKE_PTR(file));
     EXPECT_EQUAL(file_open(s->node, path, O_RDWR | O_TRUNC, 0, &file), 0);
     EXPECT_EQUAL(size_of(file), 0);
-    file = file_close(file);
+    file_close(TAKE_PTR(file));
     EXPECT(file_close(NULL) == NULL);
     unlink_name(s, "flags");
 }
@@ -160,7 +161,7 @@ static void case_direct(const struct loop_suite *s)
     EXPECT_EQUAL(file_read(file, data, SIZE, BLOCK), 5000);
     loop_suite_expect_pattern(data, 5000, 4, 0);
     EXPECT_EQUAL(file_read(file, data, SIZE, 4 * BLOCK), 0);
-    file = file_close(file);
+    file_close(TAKE_PTR(file));
     unlink_name(s, "direct");
     free(data);
 }
@@ -175,9 +176,9 @@ static void case_lock(const struct loop_suite *s)
     EXPECT_EQUAL(file_try_lock(file), 0);
     EXPECT_EQUAL(file_try_lock(file), 0);
     EXPECT_EQUAL(file_try_lock(other), -ERR_BUSY);
-    file = file_close(file);
+    file_close(TAKE_PTR(file));
     EXPECT_EQUAL(file_try_lock(other), 0);
-    other = file_close(other);
+    file_close(other);
     unlink_name(s, "lock");
 }
 
@@ -305,7 +306,7 @@ static void case_parallel_files(const struct loop_suite *s)
 static int cancelled_fiber(void *arg)
 {
     const struct region *region = arg;
-    uint8_t data[BLOCK];
+    uint8_t data[BLOCK] __attribute__((aligned(BLOCK))); /* on the stack: the kernel may hold it */
     for (;;) {
         memset(data, (int)region->number, BLOCK);
         int r = file_write(region->file, data, BLOCK, region->number * BLOCK);
@@ -322,22 +323,32 @@ static int cancelled_fiber(void *arg)
     }
 }
 
-static void case_cancel_files(const struct loop_suite *s)
+static void cancel_files(const struct loop_suite *s, int flags)
 {
     enum { COUNT = 40 };
     struct region regions[COUNT];
-    struct file *file = open_new(s, "cancelled", 0);
-    for (int round = 0; round < 5; round++) {
+    struct file *file = open_new(s, "cancelled", flags);
+    for (uint64_t round = 0; round < 5; round++) {
         cleanup_scope_ struct scope scope;
         scope_init(&scope, sched_current());
         for (uint64_t i = 0; i < COUNT; i++) {
             regions[i] = (struct region){ file, i };
             EXPECT_EQUAL(fiber_spawn(&scope, "cancelled", cancelled_fiber, &regions[i]), 0);
         }
-        EXPECT_EQUAL(fiber_sleep((uint64_t)round * 3 * MSEC), 0);
+        EXPECT_EQUAL(fiber_sleep(round * 3 * MSEC), 0);
     }
     file_close(file);
     unlink_name(s, "cancelled");
+}
+
+static void case_cancel_files(const struct loop_suite *s)
+{
+    cancel_files(s, 0);
+}
+
+static void case_cancel_direct_files(const struct loop_suite *s)
+{
+    cancel_files(s, O_DIRECT);
 }
 
 const struct loop_suite_case loop_suite_file_cases[] = {
@@ -351,5 +362,6 @@ const struct loop_suite_case loop_suite_file_cases[] = {
     { "whole files", case_whole_files },
     { "parallel files", case_parallel_files },
     { "cancel files", case_cancel_files },
+    { "cancel direct files", case_cancel_direct_files },
     { 0 },
 };

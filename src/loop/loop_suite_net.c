@@ -126,7 +126,7 @@ static void echo_sizes(const struct loop_suite *s, const struct net_address *at)
         echo_through(stream, sizes[i], i);
     }
     EXPECT(strlen(stream_peer(stream)) > 0);
-    stream = stream_close(stream);
+    stream_close(stream);
     EXPECT(stream_close(NULL) == NULL);
     server_stop(&server);
     EXPECT_EQUAL(server.stream_count, 1);

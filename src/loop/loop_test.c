@@ -103,6 +103,43 @@ static void test_fd_wait(const struct loop_suite *s)
     EXPECT(fd_wait(s->node, -1, POLLIN) < 0);
 }
 
+struct fd_waiter {
+    const struct loop_suite *suite;
+    int fd, events;
+};
+
+static int fd_waiter_fiber(void *arg)
+{
+    const struct fd_waiter *w = arg;
+    return fd_wait(w->suite->node, w->fd, w->events);
+}
+
+/* Two fibers wait for one descriptor, each for its own direction. */
+static void test_fd_wait_both_ways(const struct loop_suite *s)
+{
+    int fds[2];
+    char page[4096] = { 0 };
+    EXPECT_EQUAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+    while (write(fds[0], page, sizeof(page)) > 0) {
+    }
+    struct fd_waiter in = { s, fds[0], POLLIN }, out = { s, fds[0], POLLOUT };
+    struct scope in_scope, out_scope;
+    scope_init(&in_scope, sched_current());
+    scope_init(&out_scope, sched_current());
+    EXPECT_EQUAL(fiber_spawn(&in_scope, "in", fd_waiter_fiber, &in), 0);
+    EXPECT_EQUAL(fiber_spawn(&out_scope, "out", fd_waiter_fiber, &out), 0);
+    EXPECT_EQUAL(fiber_sleep(3 * MSEC), 0);
+    EXPECT(!scope_is_empty(&in_scope) && !scope_is_empty(&out_scope));
+    EXPECT_EQUAL(write(fds[1], "x", 1), 1);
+    EXPECT_EQUAL(scope_wait(&in_scope), 0);
+    while (read(fds[1], page, sizeof(page)) > 0) {
+    }
+    FIBER_TIMEOUT(20 * SEC);
+    EXPECT_EQUAL(scope_wait(&out_scope), 0);
+    close(fds[0]);
+    close(fds[1]);
+}
+
 static void test_signal_wait(const struct loop_suite *s)
 {
     static const int signals[] = { SIGUSR1, SIGUSR2 };
@@ -261,12 +298,13 @@ static int suite_main(void *arg)
         { "slow blocking run", test_slow_blocking_run },
         { "posts", test_posts },
         { "fd wait", test_fd_wait },
+        { "fd wait both ways", test_fd_wait_both_ways },
         { "signal wait", test_signal_wait },
     };
     const struct loop_suite *suite = arg;
     int count = loop_suite_run(suite);
     for (size_t i = 0; i < ARRAY_SIZE(own_cases); i++) {
-        if (suite->only && strcmp(suite->only, own_cases[i].name)) continue;
+        if (suite->only && strcmp(suite->only, own_cases[i].name) != 0) continue;
         own_cases[i].fn(suite);
         printf("%s: ok\n", own_cases[i].name);
         count++;

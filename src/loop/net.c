@@ -83,7 +83,7 @@ int net_address_parse(const char *text, struct net_address *ret)
     struct net_address a = { .scheme = NET_TCP };
     for (size_t i = 0; i < ARRAY_SIZE(schemes); i++) {
         size_t size = strlen(schemes[i].prefix);
-        if (strncasecmp(text, schemes[i].prefix, size)) continue;
+        if (strncasecmp(text, schemes[i].prefix, size) != 0) continue;
         a.scheme = schemes[i].scheme;
         text += size;
         break;

@@ -102,35 +102,20 @@ static const struct real_ops posix_real_ops = {
     .sock_wake = posix_sock_wake,
 };
 
-static void handle_event(const struct epoll_event *event)
-{
-    struct sock *sock = event->data.ptr;
-    int events = 0;
-    if (event->events & (EPOLLHUP | EPOLLERR | EPOLLRDHUP)) {
-        sock->is_hung_up = true;
-        events |= POLLIN;
-    }
-    if (event->events & (EPOLLHUP | EPOLLERR)) events |= POLLOUT;
-    if (event->events & EPOLLIN) events |= POLLIN;
-    if (event->events & EPOLLOUT) events |= POLLOUT;
-    sock->is_readable = sock->is_readable || (events & POLLIN);
-    sock->is_writable = sock->is_writable || (events & POLLOUT);
-    sock_wake_for(sock, events);
-}
-
 static struct foreign *foreign_of(struct posix_loop *loop, int fd)
 {
     size_t index = (size_t)fd;
     if (index >= loop->foreign_capacity) {
         size_t capacity = MAX_OF(index + 1, loop->foreign_capacity * 2);
-        loop->foreign = xrealloc(loop->foreign, capacity * sizeof(*loop->foreign));
+        loop->foreign = xrealloc(loop->foreign, capacity * sizeof(struct foreign *));
         memset(loop->foreign + loop->foreign_capacity, 0,
-               (capacity - loop->foreign_capacity) * sizeof(*loop->foreign));
+               (capacity - loop->foreign_capacity) * sizeof(struct foreign *));
         loop->foreign_capacity = capacity;
     }
     if (!loop->foreign[index]) {
         struct foreign *foreign = new_zero(struct foreign);
         foreign->sock.fd = fd;
+        foreign->sock.is_one_shot = true;
         list_init(&foreign->sock.waiters);
         loop->foreign[index] = foreign;
     }
@@ -150,6 +135,25 @@ static int foreign_arm(struct posix_loop *loop, struct foreign *foreign, int eve
     if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_MOD, fd, &event) == 0) return 0;
     if (errno == ENOENT && epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0) return 0;
     return errno == EPERM ? 1 : error_from_errno(errno);
+}
+
+static void handle_event(struct posix_loop *loop, const struct epoll_event *event)
+{
+    struct sock *sock = event->data.ptr;
+    int events = 0;
+    if (event->events & (EPOLLHUP | EPOLLERR | EPOLLRDHUP)) {
+        sock->is_hung_up = true;
+        events |= POLLIN;
+    }
+    if (event->events & (EPOLLHUP | EPOLLERR)) events |= POLLOUT;
+    if (event->events & EPOLLIN) events |= POLLIN;
+    if (event->events & EPOLLOUT) events |= POLLOUT;
+    sock->is_readable = sock->is_readable || (events & POLLIN);
+    sock->is_writable = sock->is_writable || (events & POLLOUT);
+    sock_wake_for(sock, events);
+    /* Waiters for the other direction: any event has disarmed it. */
+    bool is_wanted = sock->is_one_shot && !list_empty(&sock->waiters);
+    if (is_wanted) foreign_arm(loop, container_of(sock, struct foreign, sock), 0);
 }
 
 static int posix_fd_wait(struct node *node, int fd, int events)
@@ -195,7 +199,7 @@ static void posix_poll(struct loop *base, uint64_t until_ns)
     inbox_awake(inbox);
     for (int i = 0; i < n; i++) {
         if (events[i].data.ptr) {
-            handle_event(&events[i]);
+            handle_event(loop, &events[i]);
         } else {
             inbox_clear_event(inbox);
         }

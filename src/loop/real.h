@@ -151,7 +151,8 @@ struct sock {
     int fd;
     bool is_readable, is_writable; /* a try may succeed; cleared by what would have blocked */
     bool is_hung_up;               /* the peer ended: reading never blocks again */
-    struct list waiters;           /* of the posix back end */
+    bool is_one_shot;              /* of the posix back end, and the next: a foreign descriptor */
+    struct list waiters;
 };
 
 int real_listen(struct node *node, const struct net_address *at, struct listener **ret) fiber_fn;
