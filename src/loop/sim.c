@@ -9,7 +9,7 @@
 enum {
     TURNS_AT_ONCE = 4096,
     TURNS_WITHOUT_TIME_MAX = 3000000, /* so many turns at one moment are an endless loop */
-    UNWIND_MAX_SEC = 600,              /* after a broken run fibers have so long to end */
+    UNWIND_MAX_SEC = 600,             /* after a broken run fibers have so long to end */
 };
 
 /* Not 0, which many take for "never". */

@@ -35,12 +35,15 @@ struct sim_net_profile {
     uint64_t delay_min_ns, delay_max_ns;
     uint32_t loss_ppm;         /* of segments; a lost one shows as a delay of 200 ms and more */
     uint32_t reset_ppm;        /* of segments written: the stream breaks on both sides */
+    uint32_t corrupt_ppm;      /* of segments: a bit flips that no checksum of the network sees */
     uint64_t bytes_per_sec;    /* of each machine's sending side; 0: unlimited */
     uint32_t crash_silent_ppm; /* of crashes: peers are not told by resets */
 };
 
 struct sim_disk_profile {
     uint64_t delay_min_ns, delay_max_ns, sync_min_ns, sync_max_ns;
+    uint32_t stall_ppm; /* of calls: take stall_ns more, as a disk does that relocates a sector */
+    uint64_t stall_ns;
     uint32_t read_error_ppm;  /* EIO */
     uint32_t write_error_ppm; /* EIO of writes (in part done) and syncs (what was not synced may be
                                  lost for good) */

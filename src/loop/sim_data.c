@@ -163,7 +163,9 @@ ssize_t sim_data_write(struct sim_disk *disk, struct sim_inode *inode, const str
     for (uint64_t at = offset, n = begin; n < end; n++) {
         size_t within = at % SIM_BLOCK_SIZE;
         size_t part = (size_t)MIN_OF(left, (uint64_t)(SIM_BLOCK_SIZE - within));
-        struct sim_block *b = sim_block_new(sim_image_get(&inode->newest, n));
+        bool is_whole = part == SIM_BLOCK_SIZE;
+        struct sim_block *b =
+            is_whole ? sim_block_new_raw() : sim_block_new(sim_image_get(&inode->newest, n));
         iov_take(&cursor, b->data + within, part);
         c->blocks[n - begin] = b;
         at += part;

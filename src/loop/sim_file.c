@@ -12,16 +12,23 @@
 
 enum { SHORT_ONE_IN = 64 };
 
+static uint64_t delay_ns(struct machine *m, uint64_t low_ns, uint64_t high_ns)
+{
+    const struct sim_disk_profile *p = &m->disk.profile;
+    uint64_t delay = sim_random_between(m->disk.random, low_ns, high_ns);
+    return sim_random_ppm(m->disk.random, p->stall_ppm) ? delay + p->stall_ns : delay;
+}
+
 static uint64_t disk_delay_ns(struct machine *m)
 {
     const struct sim_disk_profile *p = &m->disk.profile;
-    return sim_random_between(m->disk.random, p->delay_min_ns, p->delay_max_ns);
+    return delay_ns(m, p->delay_min_ns, p->delay_max_ns);
 }
 
 static uint64_t sync_delay_ns(struct machine *m)
 {
     const struct sim_disk_profile *p = &m->disk.profile;
-    return sim_random_between(m->disk.random, p->sync_min_ns, p->sync_max_ns);
+    return delay_ns(m, p->sync_min_ns, p->sync_max_ns);
 }
 
 static bool has_failed(struct machine *m, uint32_t ppm)

@@ -5,10 +5,16 @@
 #include "base/arena.h"
 #include "base/check.h"
 
-struct sim_block *sim_block_new(const struct sim_block *from)
+struct sim_block *sim_block_new_raw(void)
 {
     struct sim_block *b = xmalloc(sizeof *b);
     b->ref_count = 1;
+    return b;
+}
+
+struct sim_block *sim_block_new(const struct sim_block *from)
+{
+    struct sim_block *b = sim_block_new_raw();
     if (from) {
         memcpy(b->data, from->data, sizeof b->data);
     } else {

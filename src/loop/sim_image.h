@@ -17,6 +17,7 @@ struct sim_block {
 };
 
 struct sim_block *sim_block_new(const struct sim_block *from); /* a copy; NULL: zeros */
+struct sim_block *sim_block_new_raw(void);                     /* the caller fills all of it */
 struct sim_block *sim_block_ref(struct sim_block *b);          /* NULL is fine */
 struct sim_block *sim_block_unref(struct sim_block *b);        /* NULL is fine; returns NULL */
 void sim_block_flip(struct sim_block *b, uint32_t offset, uint8_t bit);

@@ -115,9 +115,19 @@ static void pipe_refuse(struct sim_end *to)
     reset_send(from);
 }
 
+static void segment_corrupt(struct sim_end *to, struct sim_segment *s)
+{
+    struct sim *sim = to->link->sim;
+    if (other_of(to)->machine == to->machine || !s->size) return;
+    if (!sim_random_ppm(&sim->random, sim->options.net.corrupt_ppm)) return;
+    uint64_t bit = sim_random_under(&sim->random, (uint64_t)s->size * 8);
+    s->data[bit / 8] ^= (uint8_t)(1u << bit % 8);
+}
+
 static void segment_arrive(struct sim_end *to, struct sim_segment *s)
 {
     struct iovec piece = { s->data, s->size };
+    segment_corrupt(to, s);
     sim_trace(to->link->sim, s->is_end ? "net.end" : "net.data", to->machine, end_object(to),
               s->size, sim_crc_iov(&piece, 1, s->size));
     list_remove(&s->link);

@@ -269,6 +269,33 @@ static void streams_break_on_their_own(void **state)
     assert_int_equal(pair_run(&options, reset_main, &p), 0);
 }
 
+static int corrupt_main(void *arg)
+{
+    struct pair *p = arg;
+    char sent[64] = { 0 }, got[64];
+    pair_open(p);
+    for (int i = 0; i < 1000; i++) {
+        check(stream_writev(p->at_client, &(struct iovec){ sent, sizeof sent }, 1) == 0);
+        check(stream_read_full(p->at_server, got, sizeof got) == 0);
+        for (size_t at = 0; at < sizeof got; at++)
+            p->counts[0] += __builtin_popcount((uint8_t)got[at]);
+    }
+    pair_close(p);
+    return 0;
+}
+
+static void bits_flip_as_asked(void **state)
+{
+    struct sim_options options = sim_options_default(1);
+    struct pair p = { 0 };
+    assert_int_equal(pair_run(&options, corrupt_main, &p), 0);
+    assert_int_equal(p.counts[0], 0);
+    options.net.corrupt_ppm = 100000;
+    p = (struct pair){ 0 };
+    assert_int_equal(pair_run(&options, corrupt_main, &p), 0);
+    assert_in_range(p.counts[0], 70, 150);
+}
+
 /* ---- cuts ---- */
 
 static int short_cut_main(void *arg)
@@ -515,6 +542,7 @@ int main(void)
         cmocka_unit_test(slow_readers_hold_writers),
         cmocka_unit_test(ends_and_resets),
         cmocka_unit_test(streams_break_on_their_own),
+        cmocka_unit_test(bits_flip_as_asked),
         cmocka_unit_test(short_cuts_delay),
         cmocka_unit_test(long_cuts_break_both_ends),
         cmocka_unit_test(peers_learn_of_crashes),

@@ -8,7 +8,7 @@
 
 #include <stdio.h>
 
-enum { SEED_COUNT = 20, LIMIT_SEC = 100000 };
+enum { SEED_COUNT = 8, LIMIT_SEC = 100000 };
 
 static int suite_main(void *arg)
 {

@@ -672,6 +672,29 @@ static void disks_fail_as_asked(void **state)
         assert_int_equal(w.counts[i], 0);
 }
 
+static int stall_main(void *arg)
+{
+    struct world *w = arg;
+    struct file *f cleanup_(file_closep) = NULL;
+    check(file_open(w->node, "/f", O_RDWR | O_CREAT, 0644, &f) == 0);
+    for (int i = 0; i < 100; i++) {
+        uint64_t start = sim_now_ns(w->sim);
+        check(file_write(f, "x", 1, 0) == 0);
+        w->counts[sim_now_ns(w->sim) - start >= 3 * SEC]++;
+    }
+    return 0;
+}
+
+static void disks_stall_as_asked(void **state)
+{
+    struct world w = { 0 };
+    struct sim_options options = sim_options_default(1);
+    options.disk.stall_ppm = 200000;
+    options.disk.stall_ns = 3 * SEC;
+    assert_int_equal(world_run(&options, stall_main, &w, 1000 * SEC), 0);
+    assert_in_range(w.counts[1], 10, 35);
+}
+
 /* Interrupted calls: the result is the interruption, the effect may be there. */
 static int interrupt_main(void *arg)
 {
@@ -739,6 +762,7 @@ int main(void)
         cmocka_unit_test(writes_under_way_happen_or_not),
         cmocka_unit_test(kills_keep_what_was_written),
         cmocka_unit_test(disks_fail_as_asked),
+        cmocka_unit_test(disks_stall_as_asked),
         cmocka_unit_test(interrupted_writes_are_uncertain),
         cmocka_unit_test(idle_time_is_cheap),
     };
