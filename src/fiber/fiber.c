@@ -195,8 +195,9 @@ void sched_run_ready(struct sched *s, uint32_t turns_max)
     check(!current_sched);
     current_sched = s;
     context_init_self(&s->context);
+    s->is_round_over = false;
     timers_expire(s);
-    for (uint32_t turns = 0; turns < turns_max;) {
+    for (uint32_t turns = 0; turns < turns_max && !s->is_round_over;) {
         struct fiber *f = ready_pop(s);
         if (!f) break;
         run_turn(s, f);
@@ -340,6 +341,12 @@ void fiber_yield(void)
     struct fiber *f = self_checked();
     make_ready(f, 0);
     context_switch(&f->context, &f->sched->context, false);
+}
+
+void fiber_yield_to_loop(void)
+{
+    self_checked()->sched->is_round_over = true;
+    fiber_yield();
 }
 
 int fiber_sleep(uint64_t ns)

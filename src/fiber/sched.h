@@ -43,7 +43,8 @@ struct sched {
     struct fiber *running;
     struct list ready, frozen, fibers;
     uint32_t ready_count, fiber_count;
-    uint64_t turn_ns; /* the clock, read at least once per sched_run_ready() */
+    bool is_round_over; /* fiber_yield_to_loop() */
+    uint64_t turn_ns;   /* the clock, read at least once per sched_run_ready() */
     struct timer_heap timers;
     struct stack_pool stacks;
 };

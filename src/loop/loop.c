@@ -1,7 +1,7 @@
 /* loop.c - front door of the loop: choice of a back end, the run loop, what is common to all of
  * them.
  *
- * A turn: run what is ready (at most TURNS_MAX fibers, so that I/O is not starved), then poll the
+ * A round: run what is ready (at most TURNS_MAX turns, so that I/O is not starved), then poll the
  * back end, without waiting when fibers are ready still.
  */
 #include "base/check.h"
@@ -14,7 +14,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-enum { TURNS_MAX = 256 };
+enum { TURNS_MAX = 64 };
 
 void loop_base_init(struct loop *loop, const struct loop_ops *ops, struct sched *sched)
 {

@@ -65,20 +65,21 @@ static void case_read_write(const struct loop_suite *s)
 /* More pieces than one system call takes, some empty. */
 static void case_vectors(const struct loop_suite *s)
 {
-    enum { COUNT = 1500, PIECE = 7 };
-    uint8_t *data = xmalloc(COUNT * PIECE);
+    enum { COUNT = 1500 };
+    const size_t piece = 7, data_size = COUNT * piece;
+    uint8_t *data = xmalloc(data_size);
     struct iovec *iov = xcalloc(COUNT, sizeof(*iov));
     cleanup_(file_closep) struct file *file = open_new(s, "vec", 0);
     size_t size = 0;
 
-    loop_suite_fill(data, COUNT * PIECE, 2, 0);
+    loop_suite_fill(data, data_size, 2, 0);
     for (size_t i = 0; i < COUNT; i++) {
-        iov[i] = (struct iovec){ data + size, i % 5 == 0 ? 0 : 1 + i % PIECE };
+        iov[i] = (struct iovec){ data + size, i % 5 == 0 ? 0 : 1 + i % piece };
         size += iov[i].iov_len;
     }
     EXPECT_EQUAL(file_writev(file, iov, COUNT, 100), 0);
     EXPECT_EQUAL(size_of(file), 100 + size);
-    memset(data, 0, COUNT * PIECE);
+    memset(data, 0, data_size);
     EXPECT_EQUAL(file_readv(file, iov, COUNT, 100), size);
     loop_suite_expect_pattern(data, size, 2, 0);
     EXPECT_EQUAL(file_readv(file, iov, COUNT, 110), size - 10);
@@ -351,6 +352,35 @@ static void case_cancel_direct_files(const struct loop_suite *s)
     cancel_files(s, O_DIRECT);
 }
 
+/* A fiber whose reads all come from memory leaves the others their turns. */
+static int endless_reader_fiber(void *arg)
+{
+    uint8_t data[BLOCK];
+    for (;;) {
+        ssize_t n = file_read(arg, data, BLOCK, 0);
+        if (n < 0) return (int)n;
+        if (fiber_is_cancelled()) return -ERR_CANCELED;
+    }
+}
+
+static void case_fair_reads(const struct loop_suite *s)
+{
+    uint8_t data[BLOCK] = { 0 };
+    struct file *file = open_new(s, "fair", 0);
+    EXPECT_EQUAL(file_write(file, data, BLOCK, 0), 0);
+    {
+        cleanup_scope_ struct scope scope;
+        scope_init(&scope, sched_current());
+        EXPECT_EQUAL(fiber_spawn(&scope, "endless reader", endless_reader_fiber, file), 0);
+        for (int i = 0; i < 10; i++) {
+            EXPECT_EQUAL(fiber_sleep(MSEC), 0);
+            EXPECT_EQUAL(file_sync(file), 0);
+        }
+    }
+    file_close(file);
+    unlink_name(s, "fair");
+}
+
 const struct loop_suite_case loop_suite_file_cases[] = {
     { "read and write", case_read_write },
     { "vectors", case_vectors },
@@ -363,5 +393,6 @@ const struct loop_suite_case loop_suite_file_cases[] = {
     { "parallel files", case_parallel_files },
     { "cancel files", case_cancel_files },
     { "cancel direct files", case_cancel_direct_files },
+    { "fair reads", case_fair_reads },
     { 0 },
 };

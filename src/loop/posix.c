@@ -194,6 +194,7 @@ static void posix_poll(struct loop *base, uint64_t until_ns)
         timeout_ns = until_ns > now ? until_ns - now : 0;
     }
     if (timeout_ns > 0 && !inbox_sleep(inbox)) timeout_ns = 0;
+    real_charge_reset(&loop->real);
     int n = wait_events(loop, events, timeout_ns);
     check(n >= 0 || errno == EINTR);
     inbox_awake(inbox);
@@ -264,10 +265,12 @@ static int64_t do_punch_hole(void *arg)
                                (off_t)t->size));
 }
 
-static int64_t run_transfer(struct node *node, const char *what, int64_t (*fn)(void *arg),
+static int64_t run_transfer(struct file *base, const char *what, int64_t (*fn)(void *arg),
                             struct transfer *transfer)
 {
-    return pool_run(&real_loop_of(node)->disk_pool, what, fn, transfer);
+    struct real_file *file = container_of(base, struct real_file, base);
+    transfer->fd = file->fd;
+    return pool_run(file->pool, what, fn, transfer);
 }
 
 static ssize_t posix_file_readv(struct file *base, const struct iovec *iov, int count,
@@ -278,8 +281,8 @@ static ssize_t posix_file_readv(struct file *base, const struct iovec *iov, int 
     if (n != -ERR_BUSY) return n;
     int r = real_file_check_offset(file, offset);
     if (r <= 0) return r;
-    struct transfer transfer = { .fd = file->fd, .iov = iov, .count = count, .offset = offset };
-    return run_transfer(base->node, "file read", do_read, &transfer);
+    struct transfer transfer = { .iov = iov, .count = count, .offset = offset };
+    return run_transfer(base, "file read", do_read, &transfer);
 }
 
 static ssize_t posix_file_writev(struct file *base, const struct iovec *iov, int count,
@@ -288,30 +291,26 @@ static ssize_t posix_file_writev(struct file *base, const struct iovec *iov, int
     struct real_file *file = container_of(base, struct real_file, base);
     ssize_t n = real_file_write_now(file, iov, count, offset);
     if (n != -ERR_BUSY) return n;
-    struct transfer transfer = { .fd = file->fd, .iov = iov, .count = count, .offset = offset };
-    return run_transfer(base->node, "file write", do_write, &transfer);
+    struct transfer transfer = { .iov = iov, .count = count, .offset = offset };
+    return run_transfer(base, "file write", do_write, &transfer);
 }
 
 static int posix_file_sync(struct file *base)
 {
-    struct transfer transfer = { .fd = container_of(base, struct real_file, base)->fd };
-    return (int)run_transfer(base->node, "file sync", do_sync, &transfer);
+    struct transfer transfer = { 0 };
+    return (int)run_transfer(base, "file sync", do_sync, &transfer);
 }
 
 static int posix_file_allocate(struct file *base, uint64_t offset, uint64_t size)
 {
-    struct transfer transfer = { .fd = container_of(base, struct real_file, base)->fd,
-                                 .offset = offset,
-                                 .size = size };
-    return (int)run_transfer(base->node, "file allocate", do_allocate, &transfer);
+    struct transfer transfer = { .offset = offset, .size = size };
+    return (int)run_transfer(base, "file allocate", do_allocate, &transfer);
 }
 
 static int posix_file_punch_hole(struct file *base, uint64_t offset, uint64_t size)
 {
-    struct transfer transfer = { .fd = container_of(base, struct real_file, base)->fd,
-                                 .offset = offset,
-                                 .size = size };
-    return (int)run_transfer(base->node, "file punch", do_punch_hole, &transfer);
+    struct transfer transfer = { .offset = offset, .size = size };
+    return (int)run_transfer(base, "file punch", do_punch_hole, &transfer);
 }
 
 static const struct loop_ops posix_ops = {

@@ -9,7 +9,9 @@
 #include <time.h>
 
 enum {
-    DISK_THREADS_MAX = 16,
+    IMMEDIATE_COUNT_MAX = 32,
+    IMMEDIATE_BYTES_MAX = 256 * 1024,
+    DISK_THREADS_MAX = 16,     /* for each of the DISK_POOLS */
     BLOCKING_THREADS_MAX = 16, /* apart, so that a slow name server does not stop the disks */
 };
 
@@ -44,18 +46,32 @@ int real_loop_init(struct real_loop *loop, const struct loop_ops *ops, const str
     loop_base_init(&loop->base, ops, sched_new(&options));
     loop->real = real;
     loop->random_used = sizeof(loop->random);
-    pool_init(&loop->disk_pool, &loop->inbox, DISK_THREADS_MAX);
+    for (size_t i = 0; i < DISK_POOLS; i++) {
+        pool_init(&loop->disk_pools[i], &loop->inbox, DISK_THREADS_MAX);
+    }
     pool_init(&loop->blocking_pool, &loop->inbox, BLOCKING_THREADS_MAX);
     return 0;
 }
 
 void real_loop_done(struct real_loop *loop)
 {
-    pool_done(&loop->disk_pool);
+    for (size_t i = 0; i < DISK_POOLS; i++) {
+        pool_done(&loop->disk_pools[i]);
+    }
     pool_done(&loop->blocking_pool);
     inbox_drain(&loop->inbox); /* what abandoned jobs have left to free */
     inbox_done(&loop->inbox);
     loop->base.sched = sched_free(loop->base.sched);
+}
+
+void real_charge(struct real_loop *loop, uint64_t bytes)
+{
+    loop->immediate_bytes += bytes;
+    bool is_over = ++loop->immediate_count >= IMMEDIATE_COUNT_MAX ||
+                   loop->immediate_bytes >= IMMEDIATE_BYTES_MAX;
+    if (!is_over) return;
+    real_charge_reset(loop);
+    fiber_yield_to_loop();
 }
 
 struct posted {

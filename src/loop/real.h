@@ -84,13 +84,19 @@ struct real_ops {
     void (*sock_wake)(struct real_loop *loop, struct sock *sock); /* ends all waits */
 };
 
-enum { RANDOM_BUFFER_BYTES = 512 };
+enum {
+    RANDOM_BUFFER_BYTES = 512,
+    DISK_POOLS =
+        8, /* the first for paths, the others for files by device: a disk that hangs stops its own */
+};
 
 struct real_loop {
     struct loop base;
     const struct real_ops *real;
     struct inbox inbox;
-    struct pool disk_pool, blocking_pool;
+    struct pool disk_pools[DISK_POOLS], blocking_pool;
+    uint32_t immediate_count; /* since the last poll: see real_charge() */
+    uint64_t immediate_bytes;
     uint8_t random[RANDOM_BUFFER_BYTES];
     size_t random_used;
 };
@@ -105,6 +111,16 @@ int real_loop_init(struct real_loop *loop, const struct loop_ops *ops,
 void real_loop_done(struct real_loop *loop);
 uint64_t real_now_ns(void *unused);
 
+/* Called after each operation that succeeded without waiting, with the bytes that it moved: now and then gives
+ * the turn to the others and to poll(), so that a fiber that never has to wait does not starve them. */
+void real_charge(struct real_loop *loop, uint64_t bytes) fiber_fn;
+/* By poll(). */
+static inline void real_charge_reset(struct real_loop *loop)
+{
+    loop->immediate_count = 0;
+    loop->immediate_bytes = 0;
+}
+
 void real_post(struct loop *loop, void (*fn)(void *arg), void *arg);
 uint64_t real_node_now_ns(struct node *node);
 uint64_t real_node_wall_ns(struct node *node);
@@ -116,6 +132,7 @@ int real_blocking_run(struct node *node, int (*fn)(void *arg), void *arg) fiber_
 struct real_file {
     struct file base;
     int fd;
+    struct pool *pool;
     bool is_direct;
     bool can_read_nowait, can_write_nowait; /* RWF_NOWAIT is worth a try */
 };

@@ -17,7 +17,7 @@ struct path_job {
     const char *path, *to;
     int flags, fd;
     mode_t mode;
-    uint64_t size;
+    uint64_t size, device;
     bool is_direct;
     char **names;
     size_t count;
@@ -26,7 +26,7 @@ struct path_job {
 
 static int run_on_disk_pool(struct node *node, int64_t (*fn)(void *arg), struct path_job *job)
 {
-    return (int)pool_run(&real_loop_of(node)->disk_pool, "disk", fn, job);
+    return (int)pool_run(&real_loop_of(node)->disk_pools[0], "disk", fn, job);
 }
 
 static int64_t result_of(int r)
@@ -46,7 +46,15 @@ static int64_t do_open(void *arg)
         job->is_direct = false;
         job->fd = open(job->path, flags & ~O_DIRECT, job->mode);
     }
-    return result_of(job->fd);
+    if (job->fd < 0) return error_from_errno(errno);
+    struct stat st;
+    job->device = fstat(job->fd, &st) == 0 ? st.st_dev : 0;
+    return 0;
+}
+
+static struct pool *pool_of_device(struct node *node, uint64_t device)
+{
+    return &real_loop_of(node)->disk_pools[1 + device % (DISK_POOLS - 1)];
 }
 
 int real_file_open(struct node *node, const char *path, int flags, mode_t mode, struct file **ret)
@@ -57,6 +65,7 @@ int real_file_open(struct node *node, const char *path, int flags, mode_t mode, 
     struct real_file *file = new_zero(struct real_file);
     *file = (struct real_file){ .base.node = node,
                                 .fd = job.fd,
+                                .pool = pool_of_device(node, job.device),
                                 .is_direct = job.is_direct,
                                 .can_read_nowait = !job.is_direct,
                                 .can_write_nowait = !job.is_direct };
@@ -85,7 +94,7 @@ static int64_t do_truncate(void *arg)
 int real_file_truncate(struct file *file, uint64_t size)
 {
     struct path_job job = { .fd = real_file_of(file)->fd, .size = size };
-    return run_on_disk_pool(file->node, do_truncate, &job);
+    return (int)pool_run(real_file_of(file)->pool, "file truncate", do_truncate, &job);
 }
 
 int real_file_size(struct file *file, uint64_t *ret_bytes)
@@ -116,7 +125,10 @@ ssize_t real_file_read_now(struct real_file *file, const struct iovec *iov, int 
 {
     if (!file->can_read_nowait) return -ERR_BUSY;
     ssize_t n = preadv2(file->fd, iov, count, (off_t)offset, RWF_NOWAIT);
-    if (n >= 0) return n;
+    if (n >= 0) {
+        real_charge(real_loop_of(file->base.node), (uint64_t)n);
+        return n;
+    }
     if (errno == EOPNOTSUPP) file->can_read_nowait = false;
     return -ERR_BUSY;
 }
@@ -126,7 +138,10 @@ ssize_t real_file_write_now(struct real_file *file, const struct iovec *iov, int
 {
     if (!file->can_write_nowait) return -ERR_BUSY;
     ssize_t n = pwritev2(file->fd, iov, count, (off_t)offset, RWF_NOWAIT);
-    if (n > 0) return n;
+    if (n > 0) {
+        real_charge(real_loop_of(file->base.node), (uint64_t)n);
+        return n;
+    }
     if (n < 0 && errno == EOPNOTSUPP) file->can_write_nowait = false;
     return -ERR_BUSY;
 }

@@ -22,13 +22,11 @@ enum {
     KEEP_INTERVAL_SECONDS = 10,
     KEEP_PROBES = 3,
     BACKLOG = 1024,
-    STREAK_MAX = 32, /* transfers without a wait after which others get their turn */
 };
 
 struct real_stream {
     struct stream base;
     struct sock sock;
-    uint32_t streak;
 };
 
 struct real_listener {
@@ -114,14 +112,6 @@ void real_stream_shutdown(struct stream *base)
     loop->real->sock_wake(loop, &s->sock);
 }
 
-/* Lets other fibers run now and then, also when this stream never blocks. */
-static void streak_step(struct real_stream *s)
-{
-    if (++s->streak < STREAK_MAX) return;
-    s->streak = 0;
-    fiber_yield();
-}
-
 ssize_t sock_receive_now(struct sock *sock, const struct iovec *iov, int count)
 {
     struct msghdr message = { .msg_iov = (struct iovec *)(uintptr_t)iov,
@@ -144,8 +134,8 @@ ssize_t real_stream_readv(struct stream *base, const struct iovec *iov, int coun
 {
     struct real_stream *s = stream_of(base);
     struct real_loop *loop = real_loop_of(base->node);
-    streak_step(s);
     ssize_t n = loop->real->sock_receive(loop, &s->sock, iov, count);
+    if (n > 0) real_charge(loop, (uint64_t)n);
     return base->is_shut ? -ERR_RPC_SOCKET_CLOSED : n;
 }
 
@@ -156,14 +146,15 @@ ssize_t real_stream_writev(struct stream *base, const struct iovec *iov, int cou
     struct msghdr message = { .msg_iov = (struct iovec *)(uintptr_t)iov,
                               .msg_iovlen = (size_t)count };
 
-    streak_step(s);
     for (;;) {
         ssize_t n =
             s->sock.is_writable ? sendmsg(s->sock.fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) : -1;
-        if (n > 0) return n;
+        if (n > 0) {
+            real_charge(loop, (uint64_t)n);
+            return n;
+        }
         if (s->sock.is_writable && errno == EINTR) continue;
         if (s->sock.is_writable && errno != EAGAIN) return -ERR_RPC_SOCKET_CLOSED;
-        s->streak = 0;
         s->sock.is_writable = false;
         int r = loop->real->sock_wait(loop, &s->sock, POLLOUT);
         if (r < 0) return r;
@@ -358,7 +349,10 @@ int real_accept(struct listener *base, struct stream **ret)
         if (base->is_closed) return -ERR_CANCELED;
         peer.size = sizeof(peer.any);
         int r, fd = accept4(l->sock.fd, &peer.base, &peer.size, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd >= 0) return stream_new(base->node, fd, &peer, ret);
+        if (fd >= 0) {
+            real_charge(loop, 0);
+            return stream_new(base->node, fd, &peer, ret);
+        }
         if (errno == EAGAIN) {
             r = loop->real->sock_wait(loop, &l->sock, POLLIN);
         } else if (is_shortage(errno)) {

@@ -299,6 +299,7 @@ static void uring_poll(struct loop *base, uint64_t until_ns)
         timeout_ns = until_ns > now ? until_ns - now : 0;
     }
     if (timeout_ns > 0 && !inbox_sleep(inbox)) timeout_ns = 0;
+    real_charge_reset(&loop->real);
     submit_and_wait(loop, timeout_ns);
     inbox_awake(inbox);
     reap(loop);
@@ -346,7 +347,7 @@ static bool has_opcodes(struct io_uring *ring)
 static int ring_init(struct io_uring *ring)
 {
     static const unsigned flags[] = {
-        IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
+        IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
         IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
         0,
     };
