@@ -38,6 +38,9 @@ int fault_hit(struct node *node, const char *point) fiber_fn must_check;
     M(SKIP_DATA_SYNC, "skip-data-sync", "data is synced before the pending record is written")     \
     M(SKIP_INDEX_SYNC, "skip-index-sync",                                                          \
       "the pending record is durable before it is acknowledged")                                   \
+    M(UNIT_REUSED_WHILE_PINNED, "unit-reused-while-pinned", "a unit waits for its last reader")    \
+    M(UNIT_REUSED_BEFORE_DURABLE, "unit-reused-before-durable",                                    \
+      "a unit waits until the entry that freed it is durable")                                     \
     M(SKIP_FORWARD, "skip-forward", "an update is on every member before it is acknowledged")      \
     M(NO_CHUNK_LOCK, "no-chunk-lock", "one update of a chunk runs at a time")                      \
     M(STALE_READ_ALLOWED, "stale-read-allowed",                                                    \

@@ -1,7 +1,7 @@
 /* chunk_store.h - the chunks on one disk directory: units, pages, records, journal, checkpoints.
  *
- *   disk directory: superblock, units-0000 …, and for each shard a directory shard-00 with
- *                   journal-A, journal-B, checkpoint-A, checkpoint-B
+ *   disk directory: superblock, lock, and for each shard a directory shard-00 with
+ *                   journal-A, journal-B, checkpoint-A, checkpoint-B, units-0000 …
  *
  * Space is handed out in 64 KiB units inside large preallocated files (O_DIRECT). A chunk (64 KiB …
  * 64 MiB) is a row of pages of max(64 KiB, size ÷ 64); its record maps pages to runs of units and
@@ -33,9 +33,11 @@ struct chunk_store_options {
     const char *path;        /* directory; created when absent */
     struct bytes cluster_id; /* another cluster's directory is refused: STORAGE_UUID_MISMATCH */
     uint32_t node_id;        /* recorded; another node's directory is refused */
-    uint32_t shard_count;    /* power of two, of a new store; 0: 1 */
+    uint32_t shard_count;    /* of a new store; 0: 1, and more than 1 is -ERR_NOT_SUPPORTED yet */
     uint64_t reserve_bytes;  /* of the file system left alone; 0: 1 % of it, at least 64 MiB */
     uint64_t capacity_bytes; /* at most that much of it; 0: no bound */
+    uint64_t record_cache_bytes;       /* of memory, beside the index; 0: 256 MiB */
+    uint64_t checkpoint_journal_bytes; /* a shorter journal causes no checkpoint; 0: 64 MiB */
 };
 /* Takes the exclusive lock (BUSY: another process has it), loads checkpoint and journal, derives
  * free space. */
@@ -81,13 +83,14 @@ struct chunk_state {
     uint32_t chain_version; /* at which it was committed */
     uint32_t length, chunk_size, crc32c; /* committed */
     bool is_tombstone;                   /* the committed version is a removal */
-    struct update_id update;             /* identity of the committed version */
+    struct update_id update; /* identity of the committed version; zero from chunk_each() */
     bool has_pending;
     uint64_t pending_version;
     uint32_t pending_chain_version;
     enum update_kind pending_kind;
     uint32_t pending_length, pending_chunk_size, pending_crc32c;
-    struct update_id pending_update; /* identity, to roll it forward with */
+    uint32_t pending_offset, pending_update_length; /* of the update, as it was staged */
+    struct update_id pending_update;                /* identity, to roll it forward with */
     uint32_t pending_generation;
 };
 /* 1 and the state, or 0 when the store knows nothing of the chunk. Index in memory; may load the
@@ -109,14 +112,21 @@ struct chunk_update {
     uint32_t chunk_size;
     uint32_t offset, length; /* as in update_request */
     struct bytes data; /* WRITE, REPLACE; page-aligned memory saves a copy; borrowed till return */
-    uint32_t data_crc32c;   /* already verified by the caller against data */
+    uint32_t data_crc32c;   /* of data; verified here, in the pass that makes the block CRCs */
     uint32_t result_crc32c; /* out: CRC32C of the whole chunk when this is committed */
     uint32_t result_length; /* out */
 };
 /* Makes the update pending and durable. The caller holds the chunk's lock, so nobody else stages or
- * commits it. -ERR_NO_SPACE, -ERR_CHUNK_WRITE_FAILED (the store has failed),
- * -ERR_CHUNK_SIZE_MISMATCH, -ERR_INVALID_ARG. A pending record that is there already is replaced
- * only if @update has the same identity or is a REPLACE. */
+ * commits it. Errors:
+ *  - -ERR_NO_SPACE; -ERR_CHUNK_WRITE_FAILED: the store has failed; -ERR_INVALID_ARG;
+ *  - -ERR_CHUNK_SIZE_MISMATCH: the chunk has content of another chunk size (not for REPLACE);
+ *  - -ERR_CHECKSUM_MISMATCH: of @data, or of old content that had to be copied;
+ *  - -ERR_CHUNK_COMMITTED_UPDATE, -ERR_CHUNK_MISSING_UPDATE: version is not above committed, or
+ *    not the next on top of content (neither for REPLACE and REMOVE);
+ *  - -ERR_CHUNK_ADVANCE_UPDATE: a record of another identity is pending, and this is no REPLACE.
+ * A pending record of the same identity, pair and kind stays as it is: the call then only waits
+ * until that is durable. After -ERR_TIMEOUT and -ERR_CANCELED the update is pending or not:
+ * chunk_get() tells. */
 int chunk_stage(struct chunk_store *s, uint64_t target_id, struct chunk_id chunk,
                 struct chunk_update *update) fiber_fn must_check;
 /* The pending record becomes the committed one, stamped with @chain_version. Does not wait for the
@@ -153,7 +163,8 @@ int chunk_read(struct chunk_pin *pin, uint32_t offset, uint32_t length, struct b
 int chunk_each(struct chunk_store *s, uint64_t target_id, const struct chunk_id *after,
                int (*fn)(void *arg, const struct chunk_state *state),
                void *arg) fiber_fn must_check;
-/* As chunk_each() for the chunks that have a pending record, without a walk over the others. */
+/* As chunk_each() for the chunks that have a pending record, without a walk over the others, in no
+ * particular order. */
 int chunk_each_pending(struct chunk_store *s, uint64_t target_id,
                        int (*fn)(void *arg, const struct chunk_state *state),
                        void *arg) fiber_fn must_check;

@@ -1,0 +1,96 @@
+/* shard_read.c - reading blocks of a content and verifying every one of them. */
+#include "base/check.h"
+#include "base/crc32c.h"
+#include "storage/shard.h"
+
+enum { VERIFY_SLICE_BLOCKS = 1024 }; /* between two yields */
+
+/* Bytes of block @block that the content has. */
+static uint32_t real_length(const struct record *record, uint32_t block)
+{
+    return MIN_OF((uint32_t)BLOCK_BYTES, record->head.length - block * BLOCK_BYTES);
+}
+
+/* Blocks [begin, end) that were read into @buf. What lies behind the content's end becomes zeros. */
+static int verify(struct shard *s, const struct record *record, uint32_t begin, uint32_t end,
+                  uint8_t *buf)
+{
+    for (uint32_t block = begin; block < end; block++, buf += BLOCK_BYTES) {
+        uint32_t length = real_length(record, block);
+        if (crc32c(0, buf, length) != record->block_crcs[block]) {
+            ++*s->checksum_errors;
+            const struct chunk_key *key = &record->head.key;
+            return log_error(&s->node->log, -ERR_CHECKSUM_MISMATCH,
+                             "%s: chunk %llx-%x version %llu: bytes from %u on are damaged",
+                             s->path, (unsigned long long)key->inode, key->index,
+                             (unsigned long long)record->head.version, block * BLOCK_BYTES);
+        }
+        memset(buf + length, 0, BLOCK_BYTES - length);
+        if ((block - begin + 1) % VERIFY_SLICE_BLOCKS == 0) fiber_yield();
+    }
+    return 0;
+}
+
+int shard_read_blocks(struct shard *s, const struct record *record, uint32_t offset, uint32_t size,
+                      uint8_t *out)
+{
+    uint32_t end = offset + size;
+    check(offset % BLOCK_BYTES == 0 && size % BLOCK_BYTES == 0);
+    check(end / BLOCK_BYTES <= record->head.block_count);
+    while (offset < end) {
+        uint32_t piece_end, at = offset / UNIT_BYTES;
+        const struct extent_disk *e = record_find_extent(record, at, &piece_end);
+        uint32_t n = MIN_OF(end, piece_end * UNIT_BYTES) - offset;
+        if (e) {
+            int r = units_read(s->units, e->unit + (at - e->at), offset % UNIT_BYTES, out, n);
+            if (r >= 0)
+                r = verify(s, record, offset / BLOCK_BYTES, (offset + n) / BLOCK_BYTES, out);
+            if (r < 0) return r;
+        } else {
+            memset(out, 0, n);
+        }
+        offset += n;
+        out += n;
+    }
+    return 0;
+}
+
+/* The CRC of [begin, end) of the content, whose blocks have been verified; @bytes are those from @begin on. */
+static uint32_t range_crc(const struct shard *s, const struct record *record, uint32_t begin,
+                          uint32_t end, const uint8_t *bytes)
+{
+    uint32_t crc = 0, at = begin;
+    while (at < end) {
+        uint32_t block = at / BLOCK_BYTES;
+        uint32_t n = MIN_OF(end, (block + 1) * BLOCK_BYTES) - at;
+        if (n == BLOCK_BYTES) {
+            crc = crc_append_block(&s->crc, crc, record->block_crcs[block]);
+        } else {
+            crc = crc32c(crc, bytes + (at - begin), n);
+        }
+        at += n;
+    }
+    return crc;
+}
+
+int shard_read(struct shard *s, struct record *record, uint32_t offset, uint32_t length,
+               struct buffer_pool *pool, struct buffer **ret, uint32_t *ret_skip,
+               uint32_t *ret_length, uint32_t *ret_crc32c)
+{
+    uint32_t real = offset < record->head.length ? MIN_OF(length, record->head.length - offset) : 0;
+    *ret_skip = *ret_length = *ret_crc32c = 0;
+    *ret = NULL;
+    if (real == 0) return 0;
+
+    uint32_t begin = offset / BLOCK_BYTES * BLOCK_BYTES;
+    uint32_t size = (offset + real - begin + BLOCK_BYTES - 1) / BLOCK_BYTES * BLOCK_BYTES;
+    cleanup_(buffer_givep) struct buffer *buffer = NULL;
+    int r = buffer_take(pool, size, &buffer);
+    if (r >= 0) r = shard_read_blocks(s, record, begin, size, buffer->base);
+    if (r < 0) return r;
+    *ret_skip = offset - begin;
+    *ret_length = real;
+    *ret_crc32c = range_crc(s, record, offset, offset + real, buffer->base + *ret_skip);
+    *ret = TAKE_PTR(buffer);
+    return 0;
+}
