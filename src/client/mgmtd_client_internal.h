@@ -1,0 +1,66 @@
+/* mgmtd_client_internal.h - the inside of a struct mgmtd_client; private to src/client.
+ *
+ * Whoever calls takes c->primary and c->generation together; when that address fails it reports the generation to
+ * mgmtd_client_lost(), and only the first report of a generation makes the client look for another.
+ */
+#pragma once
+#include "client/mgmtd_client.h"
+
+#define MGMTD_WATCH_NS   SEC       /* a watcher waits that long at the primary */
+#define MGMTD_ATTEMPT_NS (5 * SEC) /* one try of a call */
+#define MGMTD_BEAT_NS                                                                              \
+    (500 * MSEC) /* one try of a heartbeat; between heartbeats until the primary says */
+#define MGMTD_PROBE_NS     (400 * MSEC) /* asking all for the primary */
+#define MGMTD_PAUSE_MIN_NS (20 * MSEC)
+#define MGMTD_PAUSE_MAX_NS (500 * MSEC)
+
+struct mgmtd_heartbeat {
+    struct heartbeat_options options; /* addresses copied */
+    struct bytes *addresses;
+    uint64_t seq, lease_end_ns;
+    uint64_t config_version;
+    bool is_started, is_stopping;
+    struct fiber_mutex sending;
+    struct event kick;
+    int last_error; /* logged */
+};
+
+struct mgmtd_session {
+    struct client_session info; /* text in the client's arena */
+    bool is_started;
+    uint64_t interval_ns;
+    uint64_t renew_at_ns; /* of the capability */
+};
+
+struct mgmtd_client {
+    struct node *node;
+    struct arena arena; /* what lives as long as the client */
+    struct bytes cluster_id;
+    struct net_address *servers;
+    uint32_t server_count, next_server;
+    struct auth_identity identity;
+    struct auth_peer user;
+    struct rpc_pool *pool;         /* to the cluster managers */
+    struct rpc_pool *service_pool; /* to meta and storage; the same unless a token is shown */
+    struct routing routing;
+    struct net_address primary; /* the best guess */
+    uint64_t generation;        /* of the guess */
+    struct fiber_mutex finding;
+    uint64_t incarnation;
+    struct mgmtd_heartbeat heartbeat;
+    struct mgmtd_session session;
+    struct scope scope;
+};
+
+/* One try at what is the primary now; reports a failure that speaks against it. */
+int mgmtd_client_try(struct mgmtd_client *c, const struct rpc_method *method,
+                     const struct rpc_options *options, const void *request,
+                     void *reply) fiber_fn must_check;
+/* True when another instance may do better after this status. */
+bool mgmtd_client_moves_on(int r);
+void mgmtd_client_lost(struct mgmtd_client *c, uint64_t generation) fiber_fn;
+/* Doubles *pause_ns (0: the first) within the limits and sleeps about that long. */
+int mgmtd_client_pause(struct mgmtd_client *c, uint64_t *pause_ns) fiber_fn must_check;
+/* Says goodbye, if there is a session. */
+void mgmtd_client_end_session(struct mgmtd_client *c) fiber_fn;
+int mgmtd_client_spawn(struct mgmtd_client *c, const char *name, int (*fn)(void *arg)) must_check;

@@ -1,0 +1,131 @@
+/* mgmtd_heartbeat.c - the heartbeats of a server, and the lease that they earn.
+ *
+ * The lease is counted from before the request was made: what the request says, and what the primary then grants for
+ * it, is true of that moment at the latest. A reply without a lease (lease_ns 0) leaves the one that is held as it is.
+ */
+#include "client/mgmtd_client_internal.h"
+
+#define KICK_SETTLE_NS (2 * MSEC) /* changes that come together go together */
+
+static void make_request(struct mgmtd_client *c, struct arena *arena, bool is_stopping,
+                         struct heartbeat_request *request)
+{
+    struct mgmtd_heartbeat *h = &c->heartbeat;
+    *request = (struct heartbeat_request){ .cluster_id = c->cluster_id,
+                                           .seq = ++h->seq,
+                                           .stopping = is_stopping };
+    request->node.node_id = h->options.node_id;
+    request->node.type = (uint8_t)h->options.type;
+    request->node.addresses = (struct text_list){ h->addresses, h->options.address_count };
+    request->node.config_version = h->config_version;
+    if (h->options.fill) h->options.fill(h->options.arg, arena, request);
+    request->node.incarnation = c->incarnation;
+}
+
+static void take_reply(struct mgmtd_client *c, uint64_t begin_ns,
+                       const struct heartbeat_reply *reply)
+{
+    struct mgmtd_heartbeat *h = &c->heartbeat;
+    uint64_t lease_ns = reply->lease_ns - reply->lease_ns / 100;
+    if (lease_ns && !h->is_stopping) h->lease_end_ns = MAX_OF(h->lease_end_ns, begin_ns + lease_ns);
+    if (reply->config_version <= h->config_version) return;
+    h->config_version = reply->config_version;
+    if (h->options.on_config)
+        h->options.on_config(h->options.arg, reply->config_version, reply->config);
+}
+
+/* One heartbeat. *ret_interval_ns: until the next. */
+static int beat(struct mgmtd_client *c, bool is_stopping, uint64_t *ret_interval_ns)
+{
+    cleanup_arena_ struct arena arena = { 0 };
+    struct heartbeat_request request;
+    struct heartbeat_reply reply;
+    uint64_t begin_ns = node_now_ns(c->node);
+    make_request(c, &arena, is_stopping, &request);
+    struct rpc_options options = { .timeout_ns = MGMTD_BEAT_NS, .arena = &arena };
+    const char *why = NULL;
+    options.ret_error_text = &why;
+    int r = mgmtd_client_try(c, RPC_METHOD(mgmtd, heartbeat), &options, &request, &reply);
+    struct mgmtd_heartbeat *h = &c->heartbeat;
+    if (r < 0 && r != h->last_error && r != -ERR_CANCELED)
+        log_warn(&c->node->log, r, "heartbeat refused%s%s", why ? ": " : "", why ? why : "");
+    h->last_error = MIN_OF(r, 0);
+    if (r < 0) return r;
+    take_reply(c, begin_ns, &reply);
+    *ret_interval_ns = reply.interval_ns;
+    return 0;
+}
+
+static int locked_beat(struct mgmtd_client *c, bool is_stopping, uint64_t *ret_interval_ns)
+{
+    struct mgmtd_heartbeat *h = &c->heartbeat;
+    int r = fiber_mutex_lock(&h->sending);
+    if (r < 0) return r;
+    if (!h->is_stopping || is_stopping) r = beat(c, is_stopping, ret_interval_ns);
+    fiber_mutex_unlock(&h->sending);
+    return r;
+}
+
+static int wait_next(struct mgmtd_heartbeat *h, uint64_t interval_ns)
+{
+    {
+        FIBER_TIMEOUT(interval_ns);
+        int r = event_wait(&h->kick, "next heartbeat");
+        if (r == -ERR_TIMEOUT) return 0;
+        if (r < 0) return r;
+    }
+    return fiber_sleep(KICK_SETTLE_NS);
+}
+
+static int heartbeat_fiber(void *arg)
+{
+    struct mgmtd_client *c = arg;
+    struct mgmtd_heartbeat *h = &c->heartbeat;
+    uint64_t pause_ns = 0;
+    while (!h->is_stopping) {
+        event_reset(&h->kick);
+        uint64_t interval_ns = MGMTD_BEAT_NS;
+        int r = locked_beat(c, false, &interval_ns);
+        if (r == -ERR_CANCELED) return r;
+        if (r == 0) pause_ns = 0;
+        r = r == 0 ? wait_next(h, interval_ns) : mgmtd_client_pause(c, &pause_ns);
+        if (r < 0) return r;
+    }
+    return 0;
+}
+
+int mgmtd_client_start_heartbeat(struct mgmtd_client *c, const struct heartbeat_options *options)
+{
+    struct mgmtd_heartbeat *h = &c->heartbeat;
+    if (h->is_started) return -ERR_INVALID_ARG;
+    h->options = *options;
+    h->addresses = arena_array(&c->arena, struct bytes, options->address_count);
+    for (uint32_t i = 0; i < options->address_count; i++) {
+        h->addresses[i] = arena_copy(&c->arena, bytes_of_text(options->addresses[i]));
+    }
+    h->is_started = true;
+    return mgmtd_client_spawn(c, "mgmtd-heartbeat", heartbeat_fiber);
+}
+
+void mgmtd_client_kick_heartbeat(struct mgmtd_client *c)
+{
+    event_set(&c->heartbeat.kick, 0);
+}
+
+uint64_t mgmtd_client_lease_end_ns(const struct mgmtd_client *c)
+{
+    return c->heartbeat.lease_end_ns;
+}
+
+void mgmtd_client_say_stopping(struct mgmtd_client *c, uint64_t timeout_ns)
+{
+    struct mgmtd_heartbeat *h = &c->heartbeat;
+    if (!h->is_started) return;
+    h->is_stopping = true;
+    h->lease_end_ns = 0;
+    FIBER_TIMEOUT(timeout_ns);
+    uint64_t pause_ns = 0, interval_ns;
+    while (mgmtd_client_moves_on(locked_beat(c, true, &interval_ns))) {
+        if (mgmtd_client_pause(c, &pause_ns) < 0) return;
+    }
+}

@@ -1,0 +1,122 @@
+/* mgmtd.c - an instance: its server, its fibers, what it checks itself. */
+#include "mgmtd/mgmtd.h"
+
+#include "base/check.h"
+#include "cluster/users.h"
+#include "config/toml.h"
+#include "mgmtd/mgmtd_internal.h"
+
+#define SETTING_STRUCT_NAME mgmtd_settings
+SETTINGS_TABLE(mgmtd_settings_table, MGMTD_SETTINGS)
+
+int mgmtd_validate_config(const struct mgmtd *m, struct arena *arena, enum node_type type,
+                          struct bytes toml, const char **ret_error)
+{
+    struct toml_value root;
+    int r = toml_parse(arena, toml, &root, ret_error);
+    if (r < 0) return r;
+    if (type == NODE_MGMTD) {
+        struct mgmtd_settings settings;
+        settings_init(mgmtd_settings_table, &settings, arena);
+        r = settings_load(mgmtd_settings_table, &settings, arena, &root, ret_error);
+        if (r < 0) return r;
+    }
+    const struct mgmtd_hooks *hooks = &m->options.hooks;
+    return hooks->validate_config ? hooks->validate_config(hooks->arg, arena, type, toml, ret_error)
+                                  : 0;
+}
+
+static int check_token(void *arg, struct bytes token, struct auth_peer *ret)
+{
+    struct mgmtd *m = arg;
+    cleanup_arena_ struct arena arena = { 0 };
+    struct user_attr user;
+    int r = users_check_token(m->node, m->options.kv, &arena, token, &user);
+    if (r < 0) return r;
+    users_to_peer(&user, AUTH_TOKEN, ret);
+    return 0;
+}
+
+static void take_options(struct mgmtd *m, const struct mgmtd_options *options)
+{
+    m->options = *options;
+    m->options.cluster_id = arena_printf(&m->arena, "%s", options->cluster_id);
+    m->options.hostname = arena_printf(&m->arena, "%s", options->hostname ? options->hostname : "");
+    if (options->cluster_key) {
+        m->options.cluster_key =
+            arena_copy(&m->arena, bytes_of(options->cluster_key, AUTH_KEY_BYTES)).base;
+        memcpy(m->keys.cluster_key, options->cluster_key, AUTH_KEY_BYTES);
+        m->keys.cluster_key_size = AUTH_KEY_BYTES;
+    }
+    m->keys.check_token = check_token;
+    m->keys.check_token_arg = m;
+}
+
+static void describe_self(struct mgmtd *m, const char *advertise)
+{
+    char text[LEASE_ADDRESS_BYTES];
+    net_address_to_text(rpc_server_address(m->server), text, sizeof text);
+    m->self_address =
+        bytes_of_text(arena_printf(&m->arena, "%s", advertise && advertise[0] ? advertise : text));
+    m->self = (struct node_info){ .node_id = m->options.node_id,
+                                  .type = NODE_MGMTD,
+                                  .hostname = bytes_of_text(m->options.hostname),
+                                  .addresses = { &m->self_address, 1 },
+                                  .incarnation = m->incarnation };
+}
+
+static int start_fibers(struct mgmtd *m)
+{
+    lease_init(&m->lease, m->node, m->options.kv, &m->options.timing, m->options.node_id,
+               (const char *)m->self_address.base);
+    int r = fiber_spawn(&m->scope, "mgmtd-elect", mgmtd_elect, m);
+    return r < 0 ? r : fiber_spawn(&m->scope, "mgmtd-stand-by", mgmtd_stand_by, m);
+}
+
+int mgmtd_start(struct node *node, const struct mgmtd_options *options, struct mgmtd **ret)
+{
+    struct mgmtd *m = new_zero(struct mgmtd);
+    m->node = node;
+    m->incarnation = node_wall_ns(node);
+    take_options(m, options);
+    scope_init(&m->scope, sched_current());
+    m->scope.local = node;
+    struct auth_identity identity = { .kind = options->cluster_key ? AUTH_SERVER : AUTH_NONE };
+    if (options->cluster_key) memcpy(identity.key, options->cluster_key, AUTH_KEY_BYTES);
+    m->pool = rpc_pool_new(node, &identity);
+    struct rpc_server_options server = { .listen = options->listen,
+                                         .keys = options->cluster_key ? &m->keys : NULL };
+    int r = rpc_server_start(node, &server, &m->server);
+    if (r == 0) {
+        describe_self(m, options->advertise);
+        r = start_fibers(m);
+    }
+    if (r < 0) {
+        mgmtd_stop(m);
+        return r;
+    }
+    rpc_server_add(m->server, &mgmtd_service, &mgmtd_service_handlers, m);
+    *ret = m;
+    return 0;
+}
+
+struct mgmtd *mgmtd_stop(struct mgmtd *m)
+{
+    if (!m) return NULL;
+    scope_done(&m->scope); /* resigns */
+    if (m->server) rpc_server_stop(m->server, 0);
+    rpc_pool_free(m->pool);
+    arena_done(&m->arena);
+    free(m);
+    return NULL;
+}
+
+const struct net_address *mgmtd_address(const struct mgmtd *m)
+{
+    return rpc_server_address(m->server);
+}
+
+bool mgmtd_is_primary(const struct mgmtd *m)
+{
+    return m->state && state_is_valid(m->state);
+}
