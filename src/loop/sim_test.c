@@ -215,7 +215,7 @@ static struct mix_result mix_run(uint64_t seed)
 
 static void same_seed_same_trace(void **state)
 {
-    enum { COUNT = 5 };
+    enum { COUNT = 3 };
     struct mix_result results[COUNT];
     uint64_t events = 0, ops = 0, virtual_ns = 0;
     clock_t start = clock();
