@@ -240,18 +240,43 @@ static bool list_equals(const struct setting_text_list *a, const struct setting_
     return true;
 }
 
+static struct setting_value value_read(const struct setting *setting, const void *settings)
+{
+    const void *at = member_of(setting, settings);
+    struct setting_value value = { 0 };
+    switch (setting->kind) {
+    case SETTING_BOOL: value.boolean = *(const setting_BOOL *)at; break;
+    case SETTING_U32: value.number = *(const setting_U32 *)at; break;
+    case SETTING_U64: value.number = *(const setting_U64 *)at; break;
+    case SETTING_DOUBLE: value.real = *(const setting_DOUBLE *)at; break;
+    case SETTING_TEXT: value.text = *(const setting_TEXT *)at; break;
+    case SETTING_TEXT_LIST: value.list = *(const setting_TEXT_LIST *)at; break;
+    case SETTING_SIZE: value.number = *(const setting_SIZE *)at; break;
+    case SETTING_DURATION: value.number = *(const setting_DURATION *)at; break;
+    case SETTING_KIND_MAX: check(!"a setting without a kind");
+    }
+    return value;
+}
+
+/* Members that the kind does not use are zero in both. */
+static bool value_equals(const struct setting_value *a, const struct setting_value *b)
+{
+    bool same_text = a->text == b->text || (a->text && b->text && strcmp(a->text, b->text) == 0);
+    return a->boolean == b->boolean && a->number == b->number && a->real == b->real && same_text &&
+           list_equals(&a->list, &b->list);
+}
+
+bool settings_equal(const struct setting *setting, const void *a, const void *b)
+{
+    struct setting_value in_a = value_read(setting, a), in_b = value_read(setting, b);
+    return value_equals(&in_a, &in_b);
+}
+
 static bool value_is_stored(const struct setting *setting, const void *settings,
                             const struct setting_value *value)
 {
-    const void *at = member_of(setting, settings);
-    switch (setting->kind) {
-    case SETTING_BOOL: return *(const setting_BOOL *)at == value->boolean;
-    case SETTING_U32: return *(const setting_U32 *)at == value->number;
-    case SETTING_DOUBLE: return *(const setting_DOUBLE *)at == value->real;
-    case SETTING_TEXT: return strcmp(*(const setting_TEXT *)at, value->text) == 0;
-    case SETTING_TEXT_LIST: return list_equals(at, &value->list);
-    default: return *(const uint64_t *)at == value->number; /* U64, SIZE, DURATION */
-    }
+    struct setting_value stored = value_read(setting, settings);
+    return value_equals(&stored, value);
 }
 
 void settings_init(const struct setting *table, void *settings, struct arena *arena)

@@ -107,6 +107,8 @@ char *settings_to_toml(const struct setting *table, const void *settings, struct
 char *settings_to_markdown(const struct setting *table, struct arena *arena);
 const struct setting *settings_find(const struct setting *table,
                                     const char *key); /* NULL if unknown */
+/* Whether two structs hold the same value. */
+bool settings_equal(const struct setting *setting, const void *a, const void *b);
 /* The key nearest to @key, or NULL. */
 const char *settings_nearest(const struct setting *table, struct arena *arena, const char *key);
 const char *setting_kind_name(enum setting_kind kind);

@@ -12,8 +12,9 @@
  * as they ask. When the fiber's deadline ends the wait, a read says TIMEOUT and a commit that is
  * under way TXN_MAYBE_COMMITTED. After any attempt to commit, a transaction can only be ended.
  *
- * Keys: 1 … 511 bytes, the first of them not 0xff. Values ≤ 100 000 bytes. One fiber at a time uses
- * a transaction.
+ * Keys: 1 … 511 bytes, the first of them not 0xff. Values ≤ 100 000 bytes. The 10 MB count the keys
+ * and values written, the keys and ranges read, and 24 bytes for each. One fiber at a time uses a
+ * transaction.
  */
 #pragma once
 #include "base/arena.h"

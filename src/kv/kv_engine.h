@@ -16,6 +16,9 @@
 struct kv_snapshot;
 
 enum { KV_PAGE_BYTES = 1 << 20, KV_PAGE_COUNT_MAX = 10000 };
+/* Counted for each write and each read of a transaction besides its bytes: what it takes anywhere
+ * else. */
+enum { KV_ITEM_BYTES = 24 };
 
 /* LONG: lives until it is closed, for backups; an engine that cannot, ends it as any other. */
 enum kv_lifetime { KV_LIFETIME_TXN, KV_LIFETIME_LONG };

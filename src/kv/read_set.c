@@ -42,7 +42,7 @@ void kv_read_set_add_key(struct kv_read_set *set, struct bytes key, const uint64
         if (key.size) memcpy(bytes, key.base, key.size);
         *fresh = (struct read_key){ .entry.key = bytes_of(bytes, key.size) };
         kv_map_insert(&set->keys, &fresh->entry);
-        set->bytes += key.size;
+        set->bytes += KV_ITEM_BYTES + key.size;
         old = &fresh->entry;
     }
     struct read_key *e = container_of(old, struct read_key, entry);
@@ -66,7 +66,7 @@ void kv_read_set_add_range(struct kv_read_set *set, struct bytes begin, struct b
                                      .digest = digest ? *digest : 0 };
     set->ranges = range;
     set->range_count++;
-    set->bytes += begin.size + end.size;
+    set->bytes += KV_ITEM_BYTES + begin.size + end.size;
 }
 
 void kv_read_set_list(const struct kv_read_set *set, struct arena *arena, struct kv_commit *commit)

@@ -64,13 +64,13 @@ static void put_point(struct kv_write_buffer *w, struct kv_written *e)
 
 void kv_write_buffer_set(struct kv_write_buffer *w, struct bytes key, struct bytes value)
 {
-    w->bytes += key.size + value.size;
+    w->bytes += KV_ITEM_BYTES + key.size + value.size;
     put_point(w, written_new(key, value, false));
 }
 
 void kv_write_buffer_clear(struct kv_write_buffer *w, struct bytes key)
 {
-    w->bytes += key.size;
+    w->bytes += KV_ITEM_BYTES + key.size;
     if (!is_cleared(w, key)) {
         put_point(w, written_new(key, (struct bytes){ 0 }, true));
         return;
@@ -82,7 +82,7 @@ void kv_write_buffer_clear(struct kv_write_buffer *w, struct bytes key)
 void kv_write_buffer_clear_range(struct kv_write_buffer *w, struct bytes begin, struct bytes end)
 {
     if (bytes_compare(begin, end) >= 0) return;
-    w->bytes += begin.size + end.size;
+    w->bytes += KV_ITEM_BYTES + begin.size + end.size;
 
     struct kv_written *e;
     while ((e = written_of(kv_map_at_least(&w->points, begin))) &&

@@ -28,6 +28,7 @@ struct loop {
     bool is_quitting; /* loop_quit() was called: loop_run() returns @quit_result after this turn */
     int quit_result;
     void *rpc_slot; /* see loop_rpc_slot() */
+    void *kv_slot;  /* see loop_kv_slot() */
 };
 
 struct file {

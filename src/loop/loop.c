@@ -58,6 +58,11 @@ void **loop_rpc_slot(struct loop *loop)
     return &loop->rpc_slot;
 }
 
+void **loop_kv_slot(struct loop *loop)
+{
+    return &loop->kv_slot;
+}
+
 int loop_run(struct loop *loop)
 {
     while (!loop->is_quitting) {

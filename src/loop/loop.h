@@ -26,6 +26,8 @@ bool loop_is_simulated(const struct loop *loop);
 /* A pointer that the loop keeps for src/rpc, NULL at first: the servers that callers on this loop
  * reach without a connection. */
 void **loop_rpc_slot(struct loop *loop);
+/* The same for src/kv: the stores that nodes of this loop have open together. */
+void **loop_kv_slot(struct loop *loop);
 
 /* Runs until loop_quit(), from any fiber of the loop or from a loop_post() callback; returns its
  * argument. */

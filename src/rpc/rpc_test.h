@@ -52,8 +52,9 @@ struct world_options {
     bool shuffle_ready;
     struct rpc_server_options server;
     const struct auth_identity *identity;
-    uint64_t limit_ns; /* of virtual time; 0: an hour */
-    const void *arg;   /* for the body */
+    uint64_t limit_ns;        /* of virtual time; 0: an hour */
+    const void *arg;          /* for the body */
+    uint64_t *ret_trace_hash; /* may be NULL; sim only */
 };
 
 /* A server of the echo service on one node, a pool on another. Bodies run as a fiber that belongs

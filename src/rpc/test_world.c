@@ -53,6 +53,7 @@ static void world_run_sim(struct test_world *w, bool is_local)
     check(r == 0);
     node_free(w->server_node);
     node_free(w->client_node);
+    if (w->options.ret_trace_hash) *w->options.ret_trace_hash = sim_trace_hash(w->sim);
     sim_free(w->sim);
 }
 

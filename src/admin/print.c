@@ -1,0 +1,139 @@
+/* print.c - aligned tables and JSON. */
+#include "admin/print.h"
+
+#include "base/check.h"
+#include "base/units.h"
+#include "wire/wire.h"
+#include <stdarg.h>
+#include <time.h>
+
+static void cell_add(struct print_table *t, const char *text)
+{
+    if (t->cell_count == t->capacity) {
+        t->capacity = t->capacity ? t->capacity * 2 : 64;
+        t->cells = xrealloc(t->cells, t->capacity * sizeof *t->cells);
+    }
+    t->cells[t->cell_count++] = text;
+}
+
+void table_begin(struct print_table *t, struct printer *p, uint32_t column_count,
+                 const char *const *headers)
+{
+    *t = (struct print_table){ .printer = p, .column_count = column_count };
+    for (uint32_t i = 0; i < column_count; i++)
+        cell_add(t, headers[i]);
+}
+
+void block_begin(struct print_table *t, struct printer *p)
+{
+    *t = (struct print_table){ .printer = p, .column_count = 2, .is_block = true };
+}
+
+static char *vprint(struct arena *arena, const char *fmt, va_list args)
+{
+    va_list again;
+    va_copy(again, args);
+    int n = vsnprintf(NULL, 0, fmt, args);
+    check(n >= 0);
+    char *text = arena_alloc(arena, (size_t)n + 1);
+    vsnprintf(text, (size_t)n + 1, fmt, again);
+    va_end(again);
+    return text;
+}
+
+void table_cell(struct print_table *t, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    cell_add(t, vprint(&t->arena, fmt, args));
+    va_end(args);
+}
+
+void block_row(struct print_table *t, const char *name, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    cell_add(t, name);
+    cell_add(t, vprint(&t->arena, fmt, args));
+    va_end(args);
+}
+
+static void json_text(FILE *out, const char *text)
+{
+    struct bytes b = bytes_of_text(text);
+    text_to_text(out, &b);
+}
+
+static void print_json_table(const struct print_table *t)
+{
+    FILE *out = t->printer->out;
+    uint32_t columns = t->column_count;
+    fputs("[", out);
+    for (uint32_t row = columns; row < t->cell_count; row += columns) {
+        fputs(row == columns ? "\n  {" : ",\n  {", out);
+        for (uint32_t c = 0; c < columns; c++) {
+            if (c) fputs(", ", out);
+            json_text(out, t->cells[c]);
+            fputs(": ", out);
+            json_text(out, t->cells[row + c]);
+        }
+        fputs("}", out);
+    }
+    fputs("\n]\n", out);
+}
+
+static void print_json_block(const struct print_table *t)
+{
+    FILE *out = t->printer->out;
+    fputs("{", out);
+    for (uint32_t i = 0; i < t->cell_count; i += 2) {
+        fputs(i ? ",\n  " : "\n  ", out);
+        json_text(out, t->cells[i]);
+        fputs(": ", out);
+        json_text(out, t->cells[i + 1]);
+    }
+    fputs("\n}\n", out);
+}
+
+static void print_aligned(const struct print_table *t)
+{
+    cleanup_arena_ struct arena arena = { 0 };
+    uint32_t columns = t->column_count;
+    int *widths = arena_array(&arena, int, columns);
+    for (uint32_t i = 0; i < t->cell_count; i++)
+        widths[i % columns] = MAX_OF(widths[i % columns], (int)strlen(t->cells[i]));
+    for (uint32_t i = 0; i < t->cell_count; i++) {
+        bool is_last = i % columns == columns - 1;
+        if (is_last) {
+            fprintf(t->printer->out, "%s\n", t->cells[i]);
+        } else {
+            fprintf(t->printer->out, "%-*s", widths[i % columns] + 2, t->cells[i]);
+        }
+    }
+}
+
+void table_end(struct print_table *t)
+{
+    while (t->cell_count % t->column_count)
+        cell_add(t, "");
+    if (t->printer->is_json && t->is_block) {
+        print_json_block(t);
+    } else if (t->printer->is_json) {
+        print_json_table(t);
+    } else {
+        print_aligned(t);
+    }
+    arena_done(&t->arena);
+    free(t->cells);
+    *t = (struct print_table){ 0 };
+}
+
+const char *time_to_text(uint64_t wall_ns, char *buf, size_t size)
+{
+    time_t seconds = (time_t)(wall_ns / SEC);
+    struct tm tm;
+    if (wall_ns == 0 || !localtime_r(&seconds, &tm) ||
+        !strftime(buf, size, "%Y-%m-%d %H:%M:%S", &tm))
+        snprintf(buf, size, "N/A");
+    return buf;
+}

@@ -1,0 +1,43 @@
+/* embedded_client.h - the other processes' side: one connection to the holder of the store. Private
+ * to src/kv.
+ *
+ * When the connection ends, reads under way say TXN_RETRYABLE and commits TXN_MAYBE_COMMITTED.
+ */
+#pragma once
+#include "kv/kv_engine.h"
+
+struct kv_client;
+/* Connects. -ERR_RPC_CONNECT_FAILED: nobody listens; -ERR_AUTH_FAIL: it is another user's. */
+int kv_client_open(struct node *node, const char *path, struct kv_client **ret) fiber_fn must_check;
+/* Ends the connection. The client lives on, dead, until the last operation has left and it is
+ * closed. */
+void kv_client_break(struct kv_client *client);
+struct kv_client *kv_client_close(struct kv_client *client) fiber_fn; /* no operation is inside */
+
+/* Waits until the holder has its store open. */
+int kv_client_hello(struct kv_client *client) fiber_fn must_check;
+/* The end of the connection, at most @timeout_ns: true when it has ended. */
+bool kv_client_wait_dead(struct kv_client *client, uint64_t timeout_ns) fiber_fn;
+bool kv_client_is_dead(const struct kv_client *client);
+bool kv_client_has_greeted(const struct kv_client *client);
+/* Sends a ping that nobody waits for. */
+void kv_client_ping(struct kv_client *client);
+/* Counts frames that came: what makes it grow proves that the holder lives. */
+uint64_t kv_client_frame_count(const struct kv_client *client);
+int kv_client_holder_pid(const struct kv_client *client); /* 0: not visible from here */
+/* Names the process that was at the other end when the connection was made, whatever becomes of its
+ * pid; -1. */
+int kv_client_holder_pidfd(const struct kv_client *client);
+
+uint64_t kv_client_next_snapshot(struct kv_client *client);
+int kv_client_open_long(struct kv_client *client, uint64_t snapshot) fiber_fn must_check;
+void kv_client_drop(struct kv_client *client, uint64_t snapshot);
+/* As of struct kv_ops. */
+int kv_client_get_many(struct kv_client *client, uint64_t snapshot, const struct bytes *keys,
+                       uint32_t count, struct arena *arena, bool *ret_found,
+                       struct bytes *ret_values) fiber_fn must_check;
+int kv_client_get_range(struct kv_client *client, uint64_t snapshot, const struct kv_range *range,
+                        struct arena *arena, struct kv_pairs *ret) fiber_fn must_check;
+/* @snapshot 0: none. It is closed in any case. */
+int kv_client_commit(struct kv_client *client, uint64_t snapshot,
+                     const struct kv_commit *commit) fiber_fn must_check;

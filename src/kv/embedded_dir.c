@@ -1,0 +1,127 @@
+/* embedded_dir.c - see embedded_dir.h. This is the machine itself: system calls that the loop does
+ * not offer. */
+#include "kv/embedded_dir.h"
+#include "base/arena.h"
+#include "loop/file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+/* ---- opening ---- */
+
+static int make_dirs(struct node *node, const char *path) fiber_fn
+{
+    cleanup_(freep) char *part = xstrdup(path);
+    for (char *p = part + 1; *p; p++) {
+        if (*p != '/') continue;
+        *p = 0;
+        int r = path_exists(node, part) ? 0 : dir_make(node, part, 0755);
+        if (r < 0) return r;
+        *p = '/';
+    }
+    return dir_make(node, part, 0700);
+}
+
+static int open_files(struct kv_dir *dir)
+{
+    struct stat st;
+    dir->dir_fd = open(dir->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (dir->dir_fd < 0 || fstat(dir->dir_fd, &st) < 0) return error_from_errno(errno);
+    dir->device = st.st_dev;
+    dir->inode = st.st_ino;
+    dir->lock_fd = openat(dir->dir_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    return dir->lock_fd < 0 ? error_from_errno(errno) : 0;
+}
+
+static void name_socket(struct kv_dir *dir)
+{
+    size_t size_max = sizeof(((struct sockaddr_un *)NULL)->sun_path);
+    int n = snprintf(dir->socket_path, sizeof(dir->socket_path), "%s/kv.sock", dir->path);
+    if (n > 0 && (size_t)n < size_max) return;
+    snprintf(dir->socket_path, sizeof(dir->socket_path), "/proc/self/fd/%d/kv.sock", dir->dir_fd);
+}
+
+int kv_dir_open(struct node *node, const char *path, struct kv_dir *ret)
+{
+    if (!path[0]) return -ERR_INVALID_ARG;
+    struct kv_dir dir = { .dir_fd = -1, .lock_fd = -1 };
+    int r = make_dirs(node, path);
+    if (r < 0) return r;
+    dir.path = realpath(path, NULL);
+    r = dir.path ? open_files(&dir) : error_from_errno(errno);
+    if (r < 0) {
+        kv_dir_close(&dir);
+        return r;
+    }
+    name_socket(&dir);
+    *ret = dir;
+    return 0;
+}
+
+void kv_dir_close(struct kv_dir *dir)
+{
+    if (dir->lock_fd >= 0) close(dir->lock_fd);
+    if (dir->dir_fd >= 0) close(dir->dir_fd);
+    free(dir->path);
+    *dir = (struct kv_dir){ .dir_fd = -1, .lock_fd = -1 };
+}
+
+/* ---- the lock ---- */
+
+bool kv_dir_try_lock(struct kv_dir *dir)
+{
+    struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+    return fcntl(dir->lock_fd, F_OFD_SETLK, &lock) == 0;
+}
+
+void kv_dir_unlock(struct kv_dir *dir)
+{
+    struct flock lock = { .l_type = F_UNLCK, .l_whence = SEEK_SET };
+    int r = fcntl(dir->lock_fd, F_OFD_SETLK, &lock);
+    (void)r; /* unlocking what is ours cannot fail */
+}
+
+/* ---- other processes ---- */
+
+enum kv_process_state kv_process_state(int pid)
+{
+    char path[64], text[512];
+    snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+    if (fd >= 0) close(fd);
+    if (n <= 0) return KV_PROCESS_GONE;
+    text[n] = 0;
+    const char *name_end = strrchr(text, ')'); /* a name may have anything inside */
+    if (!name_end || name_end[1] == 0) return KV_PROCESS_GONE;
+    switch (name_end[2]) {
+    case 'R': return KV_PROCESS_RUNNABLE;
+    case 'Z':
+    case 'X': return KV_PROCESS_GONE;
+    default: return KV_PROCESS_WAITING;
+    }
+}
+
+bool kv_dir_is_open_in(const struct kv_dir *dir, int pid)
+{
+    char path[64];
+    struct stat own, other;
+    snprintf(path, sizeof(path), "/proc/%d/fd", pid);
+    DIR *fds = opendir(path);
+    if (!fds || fstat(dir->lock_fd, &own) < 0) {
+        if (fds) closedir(fds);
+        return false;
+    }
+    bool is_open = false;
+    for (struct dirent *e; !is_open && (e = readdir(fds));) {
+        is_open = fstatat(dirfd(fds), e->d_name, &other, 0) == 0 && other.st_dev == own.st_dev &&
+                  other.st_ino == own.st_ino;
+    }
+    closedir(fds);
+    return is_open;
+}

@@ -1,0 +1,74 @@
+/* mounts.c - /proc/self/mounts, and umount by root or by fusermount3. */
+#include "supervisor/mounts.h"
+
+#include <stdio.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { LAYER_COUNT_MAX = 16 };
+
+/* The kernel writes blanks, tabs, newlines and backslashes as \ooo. */
+static void unescape(char *text)
+{
+    char *to = text;
+    for (const char *p = text; *p; p++) {
+        bool is_octal = p[0] == '\\' && p[1] >= '0' && p[1] <= '3' && p[2] >= '0' && p[2] <= '7' &&
+                        p[3] >= '0' && p[3] <= '7';
+        if (is_octal) {
+            *to++ = (char)((p[1] - '0') * 64 + (p[2] - '0') * 8 + (p[3] - '0'));
+            p += 3;
+        } else {
+            *to++ = *p;
+        }
+    }
+    *to = '\0';
+}
+
+const char *mount_type(const char *path, struct arena *arena)
+{
+    FILE *f = fopen("/proc/self/mounts", "re");
+    char *line = NULL;
+    const char *found = NULL;
+    size_t capacity = 0;
+    if (!f) return NULL;
+    while (getline(&line, &capacity, f) >
+           0) { /* source, path, type, options; later ones are on top */
+        char *save = NULL;
+        (void)strtok_r(line, " ", &save);
+        char *at = strtok_r(NULL, " ", &save), *type = strtok_r(NULL, " ", &save);
+        if (!at || !type) continue;
+        unescape(at);
+        if (strcmp(at, path) == 0) found = arena_printf(arena, "%s", type);
+    }
+    free(line);
+    fclose(f);
+    return found;
+}
+
+bool mount_is_ours(const char *path)
+{
+    cleanup_arena_ struct arena arena;
+    arena_init(&arena);
+    const char *type = mount_type(path, &arena);
+    return type && strcmp(type, "fuse.hf3fs") == 0;
+}
+
+/* For users who may not call umount(). */
+static void run_fusermount(const char *path)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        execlp("fusermount3", "fusermount3", "-u", "-z", path, NULL);
+        _exit(127);
+    }
+    if (pid > 0) waitpid(pid, NULL, 0);
+}
+
+bool mount_clear(const char *path)
+{
+    for (int i = 0; i < LAYER_COUNT_MAX && mount_is_ours(path); i++) {
+        if (umount2(path, MNT_DETACH) < 0) run_fusermount(path);
+    }
+    return !mount_is_ours(path);
+}

@@ -1,0 +1,37 @@
+/* options.h - what a cluster on one host is asked to be: flags of up over what the first up was
+ * told. */
+#pragma once
+#include "config/settings.h"
+
+/* COLD: of the cluster for good. HOT: of each up. */
+#define CLUSTER_SETTINGS(S)                                                                        \
+    S(TEXT, cluster_id, "cluster_id", "default", COLD, "name of the cluster")                      \
+    S(U32, storage_count, "storages", "5", COLD, "storage services, each with a directory")        \
+    S(U32, replica_count, "replicas", "3", COLD, "copies of the data")                             \
+    S(U32, meta_count, "metas", "2", COLD, "metadata services")                                    \
+    S(SIZE, chunk_bytes, "chunk_size", "1MB", COLD, "of the root directory")                       \
+    S(TEXT, mount, "mount", "", HOT, "where it is mounted; empty: /mnt/c3fs, or ~/c3fs")           \
+    S(U32, port_base, "port_base", "18000", HOT, "first port of the cluster's block")              \
+    S(BOOL, one_process, "one_process", "false", HOT, "all services in one process")               \
+    S(BOOL, no_mount, "no_mount", "false", HOT, "nothing is mounted")
+SETTINGS_STRUCT(cluster_settings, CLUSTER_SETTINGS)
+extern const struct setting cluster_settings_table[];
+
+enum { STORAGE_COUNT_MAX = 64, META_COUNT_MAX = 8, REPLICA_COUNT_MAX = 8 };
+
+struct cluster_options {
+    const char *dir; /* absolute */
+    struct cluster_settings settings;
+    bool is_new; /* there is no cluster in the directory yet */
+    bool help, json, foreground;
+};
+
+/* Reads flags (argv[0] is the command) and, if it is there, DIR/cluster.toml. Flags: --dir, --json,
+ * --foreground, --help, and one for each key of CLUSTER_SETTINGS with '-' for '_'; a boolean one
+ * needs no value. @command names those of up that are refused elsewhere. -ERR_WRONG_USAGE or the
+ * errors of settings.h, *ret_error one line. */
+int cluster_options_parse(int argc, char *const *argv, struct arena *arena,
+                          struct cluster_options *ret, const char **ret_error) must_check;
+/* Writes DIR/cluster.toml; makes the directory. */
+int cluster_options_save(const struct cluster_options *options, struct arena *arena,
+                         const char **ret_error) must_check;
