@@ -220,20 +220,50 @@ int role_loop_new(const struct common_settings *common, const char *who, struct 
     return r;
 }
 
+static const int end_signals[] = { SIGTERM, SIGINT };
+
+void role_block_signals(void)
+{
+    sigset_t signals;
+    sigemptyset(&signals);
+    for (size_t i = 0; i < ARRAY_SIZE(end_signals); i++)
+        sigaddset(&signals, end_signals[i]);
+    sigprocmask(SIG_BLOCK, &signals, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+int role_wait_signal(struct node *node)
+{
+    return signal_wait(node, end_signals, ARRAY_SIZE(end_signals));
+}
+
+struct node *role_node_new(const struct role_start *start, struct loop *loop)
+{
+    const struct setting *setting = settings_find(start->role->settings, "node_id");
+    char name[64];
+    snprintf(name, sizeof name, "%s", start->role->name);
+    if (setting && setting->kind == SETTING_U32) {
+        const void *at = (const char *)start->settings + setting->offset;
+        snprintf(name, sizeof name, "%s-%u", start->role->name, *(const setting_U32 *)at);
+    }
+    struct node *node = node_new(loop, NULL, name);
+    node->log.level = (enum log_level)log_level_parse(start->common.log_level);
+    return node;
+}
+
 struct running {
     const struct role_start *start;
     struct node *node;
     struct scope role_scope;
-    int signal; /* that asked for the end; 0: none */
+    bool is_asked_to_end;
 };
 
 static int watch_signals(void *arg)
 {
-    static const int signals[] = { SIGTERM, SIGINT };
     struct running *running = arg;
-    int r = signal_wait(running->node, signals, ARRAY_SIZE(signals));
+    int r = role_wait_signal(running->node);
     if (r < 0) return r;
-    running->signal = r;
+    running->is_asked_to_end = true;
     log_info(&running->node->log, "stopping: %s", sigabbrev_np(r));
     scope_cancel(&running->role_scope);
     return 0;
@@ -259,35 +289,16 @@ static int main_fiber(void *arg)
     return r;
 }
 
-/* "storage-1001", or "fuse" for a role without numbers. */
-static const char *node_name(const struct role_start *start, struct arena *arena)
-{
-    const struct setting *setting = settings_find(start->role->settings, "node_id");
-    if (!setting || setting->kind != SETTING_U32) return start->role->name;
-    const uint32_t *id = (const void *)((const char *)start->settings + setting->offset);
-    return *id ? arena_printf(arena, "%s-%u", start->role->name, *id) : start->role->name;
-}
-
 int role_start_run(const struct role_start *start)
 {
-    cleanup_arena_ struct arena arena;
-    arena_init(&arena);
-    sigset_t signals;
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGINT);
-    sigprocmask(SIG_BLOCK, &signals, NULL);
-    signal(SIGPIPE, SIG_IGN);
-
+    role_block_signals();
     cleanup_(loop_freep) struct loop *loop = NULL;
-    const char *name = node_name(start, &arena);
-    if (role_loop_new(&start->common, name, &loop) < 0) return 1;
-    cleanup_(node_freep) struct node *node = node_new(loop, NULL, name);
-    node->log.level = (enum log_level)log_level_parse(start->common.log_level);
+    if (role_loop_new(&start->common, start->role->name, &loop) < 0) return 1;
+    cleanup_(node_freep) struct node *node = role_node_new(start, loop);
     struct running running = { .start = start, .node = node };
     int r = loop_run_main(loop, node, main_fiber, &running);
-    if (running.signal) return 0;
-    if (r < 0) log_error(&node->log, r, "%s ended", start->role->name);
+    if (running.is_asked_to_end) return 0;
+    if (r < 0) log_error(&node->log, r, "ended");
     return r < 0 ? 1 : 0;
 }
 

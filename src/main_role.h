@@ -19,8 +19,9 @@ struct role {
     const char *help;    /* one line */
     const struct setting *settings;
     size_t settings_size;
-    /* Runs until it is cancelled. @settings is the role's struct. */
-    int (*run)(struct node *node, const void *settings) fiber_fn;
+    /* Runs until it is cancelled, or, a task, until it is done. @settings is the role's struct. */
+    int (*run)(struct node *node, void *settings) fiber_fn;
+    bool is_task;
 };
 
 /* What a command line asks for. All memory is the arena's. */
@@ -42,6 +43,13 @@ int role_start_parse(const struct role *role, int argc, char *const *argv,
 /* Runs the role as the process's only node until SIGTERM or SIGINT, or until it fails. The exit
  * status. */
 int role_start_run(const struct role_start *start);
+
+/* Makes the role's node on a loop: "storage-1001", with its log level. */
+struct node *role_node_new(const struct role_start *start, struct loop *loop);
+/* Blocks the signals that signal_wait() is for; before any thread is made. */
+void role_block_signals(void);
+/* Waits for one of them, from a fiber of @node. */
+int role_wait_signal(struct node *node) fiber_fn must_check;
 
 /* The whole of a role's main(): exit status 0, 1 after a failure, 2 for a wrong command line. */
 int role_main(const struct role *role, int argc, char *const *argv, const char *const *environment);

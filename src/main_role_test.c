@@ -15,7 +15,7 @@ SETTINGS_STRUCT(sample_settings, SAMPLE_SETTINGS)
 #define SETTING_STRUCT_NAME sample_settings
 static SETTINGS_TABLE(sample_table, SAMPLE_SETTINGS)
 
-    static int sample_run(struct node *node, const void *settings)
+    static int sample_run(struct node *node, void *settings)
 {
     return 0;
 }

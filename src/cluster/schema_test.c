@@ -57,7 +57,6 @@ static void put_table(struct kv_txn *txn, uint32_t id, uint32_t version, uint32_
 
 static void records(struct world *w)
 {
-    cleanup_arena_ struct arena arena = { 0 };
     cleanup_(kv_endp) struct kv_txn *txn = NULL;
     check(kv_begin(w->kv, &txn) == 0);
     put_table(txn, 1, 1, 3, "");

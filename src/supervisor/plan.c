@@ -75,16 +75,50 @@ static int write_config(struct maker *m, const char *name, const char *text)
     return text_write(path, text, 0644, m->arena, m->ret_error);
 }
 
+/* What mgmtd, meta and storage have in common. */
 static const char *server_config(struct maker *m, uint32_t node_id, uint32_t port_offset)
 {
     return arena_printf(m->arena,
                         "# made by c3fs up; changes are lost\n"
-                        "cluster_id = %s\nnode_id = %u\n"
-                        "listen = \"TCP://127.0.0.1:%u\"\nadvertise = \"TCP://127.0.0.1:%u\"\n"
-                        "mgmtd_server_addresses = [\"TCP://127.0.0.1:%u\"]\nkv_path = %s\n",
-                        quoted(m, m->settings->cluster_id), node_id, port_of(m, port_offset),
-                        port_of(m, port_offset), port_of(m, MGMTD_PORT),
+                        "cluster_id = %s\nnode_id = %u\nlisten = \"TCP://127.0.0.1:%u\"\n",
+                        quoted(m, m->settings->cluster_id), node_id, port_of(m, port_offset));
+}
+
+static const char *mgmtd_config(struct maker *m)
+{
+    return arena_printf(m->arena, "%sadvertise = \"TCP://127.0.0.1:%u\"\nkv_path = %s\n",
+                        server_config(m, MGMTD_ID, MGMTD_PORT), port_of(m, MGMTD_PORT),
                         quoted(m, path_below(m, "kv")));
+}
+
+static const char *meta_config(struct maker *m, uint32_t index)
+{
+    return arena_printf(m->arena,
+                        "%sadvertise = \"TCP://127.0.0.1:%u\"\nkv_path = %s\n"
+                        "mgmtd_server_addresses = [\"TCP://127.0.0.1:%u\"]\n",
+                        server_config(m, META_ID + index, META_PORT + index),
+                        port_of(m, META_PORT + index), quoted(m, path_below(m, "kv")),
+                        port_of(m, MGMTD_PORT));
+}
+
+static const char *storage_config(struct maker *m, uint32_t index, const char *directory)
+{
+    return arena_printf(m->arena,
+                        "%sadvertise = [\"TCP://127.0.0.1:%u\"]\n"
+                        "mgmtd_server_addresses = [\"TCP://127.0.0.1:%u\"]\ntarget_paths = [%s]\n",
+                        server_config(m, STORAGE_ID + index, STORAGE_PORT + index),
+                        port_of(m, STORAGE_PORT + index), port_of(m, MGMTD_PORT),
+                        quoted(m, directory));
+}
+
+static const char *fuse_config(struct maker *m)
+{
+    return arena_printf(m->arena,
+                        "# made by c3fs up; changes are lost\n"
+                        "cluster_id = %s\nmgmtd_server_addresses = [\"TCP://127.0.0.1:%u\"]\n"
+                        "token_file = %s\nmountpoint = %s\n",
+                        quoted(m, m->settings->cluster_id), port_of(m, MGMTD_PORT),
+                        quoted(m, path_below(m, "token.txt")), quoted(m, m->plan->mount));
 }
 
 /* ---- children ---- */
@@ -123,30 +157,21 @@ struct part {
 static int parts_make(struct maker *m, struct part *parts, uint32_t *count)
 {
     uint32_t n = 0;
-    parts[n++] =
-        (struct part){ "mgmtd", "mgmtd-1", server_config(m, MGMTD_ID, MGMTD_PORT), RANK_MGMTD, 1 };
+    parts[n++] = (struct part){ "mgmtd", "mgmtd-1", mgmtd_config(m), RANK_MGMTD, 1 };
     for (uint32_t i = 0; i < m->settings->meta_count; i++) {
-        parts[n++] = (struct part){ "meta", arena_printf(m->arena, "meta-%u", META_ID + i),
-                                    server_config(m, META_ID + i, META_PORT + i), RANK_SERVICE, 1 };
+        const char *name = arena_printf(m->arena, "meta-%u", META_ID + i);
+        parts[n++] = (struct part){ "meta", name, meta_config(m, i), RANK_SERVICE, 1 };
     }
     for (uint32_t i = 0; i < m->settings->storage_count; i++) {
         const char *name = arena_printf(m->arena, "storage-%u", STORAGE_ID + i);
-        const char *config = arena_printf(m->arena, "%starget_paths = [%s]\n",
-                                          server_config(m, STORAGE_ID + i, STORAGE_PORT + i),
-                                          quoted(m, path_below(m, name)));
-        parts[n++] = (struct part){ "storage", name, config, RANK_SERVICE, 1 };
-        int r = directory_make(path_below(m, name), m->arena, m->ret_error);
+        const char *directory = path_below(m, name);
+        int r = directory_make(directory, m->arena, m->ret_error);
         if (r < 0) return r;
+        parts[n++] =
+            (struct part){ "storage", name, storage_config(m, i, directory), RANK_SERVICE, 1 };
     }
     if (m->plan->mount) {
-        const char *config =
-            arena_printf(m->arena,
-                         "# made by c3fs up; changes are lost\n"
-                         "cluster_id = %s\nmgmtd_server_addresses = [\"TCP://127.0.0.1:%u\"]\n"
-                         "token_file = %s\nmountpoint = %s\n",
-                         quoted(m, m->settings->cluster_id), port_of(m, MGMTD_PORT),
-                         quoted(m, path_below(m, "token.txt")), quoted(m, m->plan->mount));
-        parts[n++] = (struct part){ "fuse", "fuse", config, RANK_MOUNT, 3 };
+        parts[n++] = (struct part){ "fuse", "fuse", fuse_config(m), RANK_MOUNT, 3 };
     }
     *count = n;
     return 0;
