@@ -5,7 +5,7 @@
  */
 #include "main_run.h"
 
-#include "base/check.h"
+#include "fiber/sync.h"
 #include "main_table.h"
 #include <stdio.h>
 #include <unistd.h>
@@ -18,7 +18,7 @@ struct part {
     struct role_start start;
     struct node *node;
     struct scope scope;
-    bool has_started;
+    bool has_started, has_ended;
 };
 
 struct run {
@@ -51,6 +51,7 @@ static int run_part(void *arg)
         log_error(&part->node->log, r, "ended");
         if (part->run->result == 0) part->run->result = r < 0 ? r : -ERR_FOUND_BUG;
     }
+    part->has_ended = true;
     wait_queue_wake_all(&part->run->changed);
     return r;
 }
@@ -66,9 +67,8 @@ static int start_part(struct run *run, struct part *part)
     part->scope.local = part->node;
     part->has_started = true;
     int r = fiber_spawn(&part->scope, part->start.role->name, run_part, part);
-    while (r >= 0 && part->start.role->is_task && goes_on(run) && !scope_is_empty(&part->scope)) {
+    while (r >= 0 && part->start.role->is_task && goes_on(run) && !part->has_ended) {
         r = wait_queue_wait(&run->changed, "task");
-        if (r >= 0) fiber_yield(); /* for the task's fiber to end */
     }
     return r;
 }
