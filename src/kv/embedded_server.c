@@ -15,6 +15,7 @@ struct kv_server {
     struct store *store;
     struct listener *listener;
     struct event ready; /* the store is open */
+    uint64_t next_complaint_ns;
     struct scope scope; /* the accepter and a fiber each connection */
 };
 
@@ -342,6 +343,15 @@ static int serve_all(struct connection *c) fiber_fn
     }
 }
 
+/* A line a second at most: who sends garbage may send a lot. */
+static void complain(struct kv_server *server, int r, const char *text)
+{
+    uint64_t now_ns = node_now_ns(server->node);
+    if (now_ns < server->next_complaint_ns) return;
+    server->next_complaint_ns = now_ns + SEC;
+    log_warn(&server->node->log, r, "kv: %s", text);
+}
+
 static void connection_done(struct connection *c) fiber_fn
 {
     size_t at = 0;
@@ -361,12 +371,11 @@ static void connection_done(struct connection *c) fiber_fn
 static int connection_fiber(void *arg) fiber_fn
 {
     struct connection *c = arg;
-    struct log *log = &c->server->node->log;
     scope_init(&c->scope, sched_current());
     c->scope.local = c->server->node;
     int r = fiber_spawn(&c->scope, "kv writer", kv_frame_writer, &c->out);
     if (r >= 0) r = serve_all(c);
-    if (r == -ERR_RPC_INVALID_MESSAGE) log_warn(log, r, "kv: a connection is closed");
+    if (r == -ERR_RPC_INVALID_MESSAGE) complain(c->server, r, "a connection is closed");
     connection_done(c);
     return 0;
 }
@@ -385,7 +394,7 @@ static void welcome(struct kv_server *server, struct stream *stream)
 {
     int r = check_peer(stream);
     if (r < 0) {
-        log_warn(&server->node->log, r, "kv: another user's connection is refused");
+        complain(server, r, "another user's connection is refused");
         stream_close(stream);
         return;
     }
