@@ -21,7 +21,7 @@ void kv_frame_in_done(struct kv_frame_in *in)
 static int fill(struct kv_frame_in *in, size_t size) fiber_fn
 {
     if (in->begin == in->end) in->begin = in->end = 0;
-    if (in->begin + size > in->capacity) {
+    if (in->begin > 0 && in->begin + size > in->capacity) {
         memmove(in->buf, in->buf + in->begin, in->end - in->begin);
         in->end -= in->begin;
         in->begin = 0;
