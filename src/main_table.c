@@ -1,10 +1,70 @@
 /* main_table.c - the roles and commands of this build. */
 #include "main_table.h"
 
+#include "admin/bootstrap.h"
+#include "fuse/fuse.h"
 #include "main_run.h"
+#include "meta/meta.h"
+#include "mgmtd/mgmtd.h"
+#include "storage/storage.h"
 #include "supervisor/supervisor.h"
 
+static int run_mgmtd(struct node *node, void *settings)
+{
+    return mgmtd_run(node, settings, NULL);
+}
+
+static int run_meta(struct node *node, void *settings)
+{
+    return meta_run(node, settings);
+}
+
+static int run_storage(struct node *node, void *settings)
+{
+    return storage_run(node, settings);
+}
+
+static int run_fuse(struct node *node, void *settings)
+{
+    return fuse_run(node, settings);
+}
+
+static int run_bootstrap(struct node *node, void *settings)
+{
+    return cluster_bootstrap(node, settings);
+}
+
 const struct role role_table[] = {
+    { .name = "mgmtd",
+      .program = "mgmtd_main",
+      .help = "cluster manager: who belongs to the cluster, where data is",
+      .settings = mgmtd_settings_table,
+      .settings_size = sizeof(struct mgmtd_settings),
+      .run = run_mgmtd },
+    { .name = "meta",
+      .program = "meta_main",
+      .help = "metadata: names, attributes, lengths",
+      .settings = meta_settings_table,
+      .settings_size = sizeof(struct meta_settings),
+      .run = run_meta },
+    { .name = "storage",
+      .program = "storage_main",
+      .help = "chunks on the disks of a host",
+      .settings = storage_settings_table,
+      .settings_size = sizeof(struct storage_settings),
+      .run = run_storage },
+    { .name = "fuse",
+      .program = "hf3fs_fuse_main",
+      .help = "a mount",
+      .settings = fuse_settings_table,
+      .settings_size = sizeof(struct fuse_settings),
+      .run = run_fuse },
+    { .name = "bootstrap",
+      .help = "makes a cluster of an empty store and empty disks",
+      .settings = bootstrap_settings_table,
+      .settings_size = sizeof(struct bootstrap_options),
+      .run = run_bootstrap,
+      .is_task = true },
     { .name = NULL },
 };
 

@@ -64,7 +64,7 @@ static int open_files(struct journal *j, const char *dir) fiber_fn
     return is_new ? dir_sync(j->node, dir) : 0;
 }
 
-int journal_open(struct node *node, const char *dir, uint64_t base_version, journal_replay replay,
+int kv_journal_open(struct node *node, const char *dir, uint64_t base_version, journal_replay replay,
                  void *arg, struct journal **ret)
 {
     cleanup_(journal_closep) struct journal *j = new_zero(struct journal);
@@ -104,7 +104,7 @@ static void begin_file(struct journal *j)
     j->needs_header = true;
 }
 
-void journal_start(struct journal *j, uint64_t version)
+void kv_journal_start(struct journal *j, uint64_t version)
 {
     check(j->pending.size == 0);
     j->version = j->synced_version = version;
@@ -171,7 +171,7 @@ static uint8_t *put_write(uint8_t *p, const struct kv_write *w)
     return p + key_size + value_size;
 }
 
-void journal_append(struct journal *j, uint64_t version, const struct kv_commit *commit)
+void kv_journal_append(struct journal *j, uint64_t version, const struct kv_commit *commit)
 {
     size_t payload_size = payload_size_of(commit);
     struct journal_record record = { .magic = JOURNAL_RECORD_MAGIC,

@@ -16,20 +16,20 @@ struct journal;
 typedef int (*journal_replay)(void *arg, uint64_t version, const struct kv_commit *commit);
 
 /* Reads what is there and calls @replay for each version above @base_version, in order. Then call
- * journal_start() once all of it is in the base. -ERR_DATA_CORRUPTION: synced transactions are
+ * kv_journal_start() once all of it is in the base. -ERR_DATA_CORRUPTION: synced transactions are
  * missing. */
-int journal_open(struct node *node, const char *dir, uint64_t base_version, journal_replay replay,
+int kv_journal_open(struct node *node, const char *dir, uint64_t base_version, journal_replay replay,
                  void *arg, struct journal **ret) fiber_fn must_check;
 struct journal *journal_close(struct journal *j); /* does not flush; NULL is fine; returns NULL */
 CLEANUP_FUNC(struct journal *, journal_close)
 /* Everything up to @version is in the base: the journal begins anew behind it. */
-void journal_start(struct journal *j, uint64_t version);
+void kv_journal_start(struct journal *j, uint64_t version);
 
 /* Bytes that @commit takes. */
 size_t journal_size_of(const struct kv_commit *commit);
 bool journal_has_room(const struct journal *j, size_t size);
 /* There is room. @version is the next. */
-void journal_append(struct journal *j, uint64_t version, const struct kv_commit *commit);
+void kv_journal_append(struct journal *j, uint64_t version, const struct kv_commit *commit);
 bool journal_has_pending(const struct journal *j);
 /* Makes durable what was appended before the call; *ret_version: the last of it. */
 int journal_flush(struct journal *j, uint64_t *ret_version) fiber_fn must_check;

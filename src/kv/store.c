@@ -206,7 +206,7 @@ static int open_parts(struct store *store, const struct store_options *options) 
     if (r < 0) return r;
     uint64_t version = base_version(store->base);
     store->version = version;
-    r = journal_open(store->node, options->dir, version, replay, store, &store->journal);
+    r = kv_journal_open(store->node, options->dir, version, replay, store, &store->journal);
     if (r >= 0) r = store_checkpoint_to(store, store->version);
     if (r < 0) return r;
     if (store->version > version) {
@@ -216,7 +216,7 @@ static int open_parts(struct store *store, const struct store_options *options) 
     store->durable_version = store->version;
     store->backlog = (struct backlog){ 0 };
     recent_trim(&store->recent, store_trim_version(store), UINT64_MAX);
-    journal_start(store->journal, store->version);
+    kv_journal_start(store->journal, store->version);
     return 0;
 }
 
@@ -482,7 +482,7 @@ int store_commit(struct store *store, struct store_snapshot *snapshot, struct kv
         store_fail(store, r, "the base cannot be read");
         return -ERR_TXN_RETRYABLE;
     }
-    journal_append(store->journal, version, commit);
+    kv_journal_append(store->journal, version, commit);
     wait_queue_wake_all(&store->flusher);
     if (!store->has_work) {
         store->has_work = true;

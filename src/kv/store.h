@@ -25,7 +25,7 @@ struct store_options {
     uint64_t map_bytes;
 };
 
-/* Replays the journal. Errors of base_open() and journal_open(). */
+/* Replays the journal. Errors of base_open() and kv_journal_open(). */
 int store_open(struct node *node, const struct store_options *options,
                struct store **ret) fiber_fn must_check;
 /* Brings everything into the base, unless the store has failed. No operation is under way;

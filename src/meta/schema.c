@@ -160,7 +160,7 @@ struct bytes record_encode(struct arena *arena, void (*put)(struct wire_out *, c
     return copy;
 }
 
-int record_decode(struct arena *arena, void (*get)(struct wire_in *, void *), struct bytes bytes,
+int meta_record_decode(struct arena *arena, void (*get)(struct wire_in *, void *), struct bytes bytes,
                   void *value)
 {
     struct wire_in in = wire_in_of(bytes, arena);

@@ -68,7 +68,7 @@ int down_main(int argc, char *const *argv)
     }
     if (options.help) return 0;
     struct process_id supervisor = process_identify(supervisor_find(options.dir, &arena));
-    bool has_state = state_load(options.dir, &arena, state, &error) >= 0;
+    bool has_state = cluster_state_load(options.dir, &arena, state, &error) >= 0;
     if (!supervisor.pid && !(has_state && any_is_alive(state))) {
         if (has_state && state->mount[0]) (void)mount_clear(state->mount);
         printf("c3fs in %s: was down\n", options.dir);

@@ -240,7 +240,8 @@ static void test_state(void **state)
     boot_id(boot);
     assert_int_equal(
         directory_make(arena_printf(&f->arena, "%s/run", f->dir), &f->arena, &f->error), 0);
-    assert_int_equal(state_load(f->dir, &f->arena, after, &f->error), -(ERR_SYSTEM_BASE + 2));
+    assert_int_equal(cluster_state_load(f->dir, &f->arena, after, &f->error),
+                     -(ERR_SYSTEM_BASE + 2));
     *before = (struct cluster_state){ .supervisor = process_identify(getpid()),
                                       .boot = boot,
                                       .mount = "/m \"x\"\\",
@@ -254,8 +255,8 @@ static void test_state(void **state)
                                                 .process = { 4711, 99 },
                                                 .restart_count = 3,
                                                 .since_wall_ns = 5 };
-    assert_int_equal(state_save(f->dir, before, &f->arena, &f->error), 0);
-    assert_int_equal(state_load(f->dir, &f->arena, after, &f->error), 0);
+    assert_int_equal(cluster_state_save(f->dir, before, &f->arena, &f->error), 0);
+    assert_int_equal(cluster_state_load(f->dir, &f->arena, after, &f->error), 0);
     assert_true(process_is_alive(after->supervisor));
     assert_string_equal(after->mount, before->mount);
     assert_string_equal(after->trouble, "a\nb");
@@ -264,8 +265,8 @@ static void test_state(void **state)
     assert_int_equal(after->children[0].process.start_ticks, 99);
     assert_false(process_is_alive(after->children[0].process));
     before->boot = "another boot";
-    assert_int_equal(state_save(f->dir, before, &f->arena, &f->error), 0);
-    assert_int_equal(state_load(f->dir, &f->arena, after, &f->error), 0);
+    assert_int_equal(cluster_state_save(f->dir, before, &f->arena, &f->error), 0);
+    assert_int_equal(cluster_state_load(f->dir, &f->arena, after, &f->error), 0);
     assert_int_equal(after->supervisor.pid, 0);
     assert_int_equal(after->children[0].process.pid, 0);
 }

@@ -66,7 +66,7 @@ int report_print(const struct cluster_options *options, bool as_json)
     struct cluster_state *state = arena_new(&arena, struct cluster_state);
     const char *error = NULL;
     bool is_there = supervisor_find(options->dir, &arena) &&
-                    state_load(options->dir, &arena, state, &error) >= 0;
+                    cluster_state_load(options->dir, &arena, state, &error) >= 0;
     if (!is_there && as_json)
         printf("{\"dir\": %s, \"state\": \"down\"}\n", quoted(options->dir, &arena));
     if (!is_there && !as_json) printf("c3fs in %s: down\n", options->dir);

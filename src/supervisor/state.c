@@ -21,8 +21,8 @@ static const char *quoted(const char *text, struct arena *arena)
     return toml_to_text(arena, &value);
 }
 
-int state_save(const char *dir, const struct cluster_state *state, struct arena *arena,
-               const char **ret_error)
+int cluster_state_save(const char *dir, const struct cluster_state *state, struct arena *arena,
+                       const char **ret_error)
 {
     char *text = NULL;
     size_t size = 0;
@@ -102,8 +102,8 @@ static struct cluster_state state_of(const struct toml_value *root)
     return state;
 }
 
-int state_load(const char *dir, struct arena *arena, struct cluster_state *ret,
-               const char **ret_error)
+int cluster_state_load(const char *dir, struct arena *arena, struct cluster_state *ret,
+                       const char **ret_error)
 {
     struct bytes text;
     struct toml_value root;

@@ -23,11 +23,11 @@ struct cluster_state {
     uint32_t child_count;
 };
 
-int state_save(const char *dir, const struct cluster_state *state, struct arena *arena,
-               const char **ret_error) must_check;
+int cluster_state_save(const char *dir, const struct cluster_state *state, struct arena *arena,
+                       const char **ret_error) must_check;
 /* -ERR_SYSTEM + ENOENT when there is none. Processes of another boot are left out (pid 0). */
-int state_load(const char *dir, struct arena *arena, struct cluster_state *ret,
-               const char **ret_error) must_check;
+int cluster_state_load(const char *dir, struct arena *arena, struct cluster_state *ret,
+                       const char **ret_error) must_check;
 /* Takes the lock of the supervisor and writes the own number into its file. The descriptor holds
  * the lock; -ERR_BUSY when another process has it. */
 int supervisor_lock(const char *dir, struct arena *arena, const char **ret_error) must_check;

@@ -84,7 +84,7 @@ static void save_state(struct supervisor *s)
                                                    .since_wall_ns = c->since_wall_ns };
     }
     const char *error = NULL;
-    int r = state_save(s->options->dir, state, &arena, &error);
+    int r = cluster_state_save(s->options->dir, state, &arena, &error);
     if (r < 0) log_error(&s->log, r, "%s", error);
 }
 
@@ -236,7 +236,7 @@ static void adopt_children(struct supervisor *s)
     arena_init(&arena);
     struct cluster_state *state = arena_new(&arena, struct cluster_state);
     const char *error;
-    if (state_load(s->options->dir, &arena, state, &error) < 0) return;
+    if (cluster_state_load(s->options->dir, &arena, state, &error) < 0) return;
     for (uint32_t k = 0; k < state->child_count; k++) {
         const struct child_state *old = &state->children[k];
         bool is_ours = false;

@@ -103,7 +103,8 @@ static struct cluster_state *load(struct fixture *f)
 {
     struct cluster_state *state = arena_new(&f->arena, struct cluster_state);
     const char *error;
-    if (state_load(f->dir, &f->arena, state, &error) < 0) *state = (struct cluster_state){ 0 };
+    if (cluster_state_load(f->dir, &f->arena, state, &error) < 0)
+        *state = (struct cluster_state){ 0 };
     return state;
 }
 

@@ -62,7 +62,7 @@ static uint16_t kept_port_base(const char *dir, struct arena *arena)
 {
     struct cluster_state *state = arena_new(arena, struct cluster_state);
     const char *error;
-    if (state_load(dir, arena, state, &error) < 0) return 0;
+    if (cluster_state_load(dir, arena, state, &error) < 0) return 0;
     for (uint32_t i = 0; i < state->child_count; i++) {
         if (process_is_alive(state->children[i].process)) return state->port_base;
     }
@@ -180,7 +180,7 @@ static int follow_running(const struct cluster_options *options)
         struct cluster_state *state = arena_new(&arena, struct cluster_state);
         const char *error = NULL;
         if (!supervisor_find(options->dir, &arena)) break;
-        if (state_load(options->dir, &arena, state, &error) < 0) continue;
+        if (cluster_state_load(options->dir, &arena, state, &error) < 0) continue;
         if (state->is_ready) return report_print(options, false);
         if (state->is_stopping) break;
     }
