@@ -8,6 +8,7 @@
 #include "base/arena.h"
 #include "base/check.h"
 #include "fiber/sched.h"
+#include "fiber/ticks.h"
 
 #include <string.h>
 
@@ -31,6 +32,11 @@ struct sched *sched_new(const struct sched_options *options)
     list_init(&s->fibers);
     stack_pool_init(&s->stacks, s->options.stack_bytes, s->options.paint_stacks);
     s->turn_ns = s->options.now_ns(s->options.clock);
+    s->first_ns = s->turn_ns;
+    s->first_ticks = ticks_now();
+    uint64_t slow_ns = s->options.slow_turn_ns;
+    s->slow_ticks = slow_ns ? slow_ns / USEC * TICKS_PER_US_MIN : UINT64_MAX;
+    s->slow_turns.worst_name = "";
     return s;
 }
 
@@ -70,6 +76,11 @@ uint64_t sched_next_timer_ns(const struct sched *s)
 uint32_t sched_fiber_count(const struct sched *s)
 {
     return s->fiber_count;
+}
+
+struct sched_slow_turns sched_slow_turns(const struct sched *s)
+{
+    return s->slow_turns;
 }
 
 uint32_t sched_stack_used_max(const struct sched *s)
@@ -181,12 +192,29 @@ static void fiber_free(struct fiber *f)
     stack_put(&s->stacks, stack_low);
 }
 
+/* A turn of many ticks: how long was it really? */
+static void note_slow_turn(struct sched *s, const struct fiber *f, uint64_t ticks)
+{
+    uint64_t total_ticks = ticks_now() - s->first_ticks;
+    uint64_t total_ns = sched_now_ns(s) - s->first_ns;
+    if (total_ticks == 0) return;
+    uint64_t ns = (uint64_t)((double)ticks * (double)total_ns / (double)total_ticks);
+    if (ns < s->options.slow_turn_ns) return;
+    s->slow_turns.count++;
+    if (ns <= s->slow_turns.worst_ns) return;
+    s->slow_turns.worst_ns = ns;
+    s->slow_turns.worst_name = f->name;
+}
+
 static void run_turn(struct sched *s, struct fiber *f)
 {
     f->state = FIBER_RUNNING;
     s->running = f;
     context_switch(&s->context, &f->context, false);
     s->running = NULL;
+    uint64_t now_ticks = ticks_now(), ticks = now_ticks - s->turn_ticks;
+    s->turn_ticks = now_ticks;
+    if (ticks > s->slow_ticks) note_slow_turn(s, f, ticks);
     if (f->state == FIBER_DONE) fiber_free(f);
 }
 
@@ -196,6 +224,7 @@ void sched_run_ready(struct sched *s, uint32_t turns_max)
     current_sched = s;
     context_init_self(&s->context);
     s->is_round_over = false;
+    s->turn_ticks = ticks_now();
     timers_expire(s);
     for (uint32_t turns = 0; turns < turns_max && !s->is_round_over;) {
         struct fiber *f = ready_pop(s);

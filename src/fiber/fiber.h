@@ -43,6 +43,7 @@ struct sched_options {
     /* When set, tells that fibers with this fiber_local() must not run now: a ready one is put
      * aside until sched_thaw(). */
     bool (*is_frozen)(void *clock, void *local);
+    uint64_t slow_turn_ns; /* turns that take longer are counted; 0: none, as in the simulator */
     bool paint_stacks; /* for sched_stack_used_max(); makes whole stacks resident */
 };
 
@@ -65,6 +66,12 @@ void sched_each(struct sched *sched,
                 void (*fn)(void *arg, const char *name, const char *wait, uint64_t waited_ns),
                 void *arg);
 /* The deepest painted stack seen, bytes; 0 unpainted. */
+/* Turns longer than options.slow_turn_ns, in which nothing else could run. */
+struct sched_slow_turns {
+    uint64_t count, worst_ns;
+    const char *worst_name; /* of the fiber; "" while there was none */
+};
+struct sched_slow_turns sched_slow_turns(const struct sched *sched);
 uint32_t sched_stack_used_max(const struct sched *sched);
 
 /* ---- scopes ---- */

@@ -43,8 +43,12 @@ struct sched {
     struct fiber *running;
     struct list ready, frozen, fibers;
     uint32_t ready_count, fiber_count;
-    bool is_round_over; /* fiber_yield_to_loop() */
-    uint64_t turn_ns;   /* the clock, read at least once per sched_run_ready() */
+    bool is_round_over;             /* fiber_yield_to_loop() */
+    uint64_t turn_ns;               /* the clock, read at least once per sched_run_ready() */
+    uint64_t first_ns, first_ticks; /* one moment in both units */
+    uint64_t turn_ticks;            /* when the turn began */
+    uint64_t slow_ticks;            /* a turn of fewer ticks is certainly not slow */
+    struct sched_slow_turns slow_turns;
     struct timer_heap timers;
     struct stack_pool stacks;
 };

@@ -55,7 +55,7 @@ struct disk_space {
 int path_space(struct node *node, const char *path, struct disk_space *ret) fiber_fn must_check;
 
 /* Whole small files: read into a fresh NUL-terminated buffer; replaced atomically and durably
- * (temporary file, sync, rename, sync of the directory). */
+ * (temporary file PATH.tmp, sync, rename, sync of the directory), by one fiber at a time a path. */
 int file_read_all(struct node *node, const char *path, size_t size_max, char **ret,
                   size_t *ret_size) fiber_fn must_check;
 int file_replace(struct node *node, const char *path, const void *data, size_t size,

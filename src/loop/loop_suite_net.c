@@ -353,6 +353,21 @@ static void case_end_of_stream(const struct loop_suite *s)
     pair_close(&p);
 }
 
+/* Closed with unread data inside: the other side's view ends, in an error or an end. */
+static void case_reset(const struct loop_suite *s)
+{
+    char page[1000] = { 0 };
+    struct pair p;
+    pair_open(s, &p);
+    EXPECT_EQUAL(stream_writev(p.near, &(struct iovec){ page, sizeof(page) }, 1), 0);
+    EXPECT_EQUAL(fiber_sleep(5 * MSEC), 0);
+    p.far = stream_close(p.far);
+    FIBER_TIMEOUT(60 * SEC);
+    ssize_t n = stream_read(p.near, page, sizeof(page));
+    EXPECT(n == 0 || n == -ERR_RPC_SOCKET_CLOSED);
+    pair_close(&p);
+}
+
 static int read_fiber(void *arg)
 {
     char buf[64];
@@ -500,6 +515,7 @@ const struct loop_suite_case loop_suite_net_cases[] = {
     { "listener close", case_listener_close },
     { "unix listen", case_unix_listen },
     { "end of stream", case_end_of_stream },
+    { "reset", case_reset },
     { "shutdown", case_shutdown },
     { "cancel stream", case_cancel_stream },
     { "deadline in read", case_deadline_in_read },

@@ -57,6 +57,29 @@ static void test_posts(const struct loop_suite *s)
     pthread_join(thread, NULL);
 }
 
+/* ---- a fiber that does not give up its turn is named ---- */
+
+static int hog_fiber(void *arg)
+{
+    uint64_t start = node_now_ns(arg);
+    while (node_now_ns(arg) < start + 50 * MSEC) {
+    }
+    return 0;
+}
+
+static void test_slow_turn(const struct loop_suite *s)
+{
+    struct sched_slow_turns before = sched_slow_turns(sched_current());
+    struct scope scope;
+    scope_init(&scope, sched_current());
+    EXPECT_EQUAL(fiber_spawn(&scope, "hog", hog_fiber, s->node), 0);
+    EXPECT_EQUAL(scope_wait(&scope), 0);
+    struct sched_slow_turns after = sched_slow_turns(sched_current());
+    EXPECT(after.count > before.count);
+    EXPECT(after.worst_ns >= 40 * MSEC);
+    if (before.worst_ns < 40 * MSEC) EXPECT(strcmp(after.worst_name, "hog") == 0);
+}
+
 /* ---- descriptors and signals ---- */
 
 struct pipe_writer {
@@ -296,6 +319,7 @@ static int suite_main(void *arg)
         { "connect hangs", test_connect_hangs },
         { "stale unix path", test_stale_unix_path },
         { "slow blocking run", test_slow_blocking_run },
+        { "slow turn", test_slow_turn },
         { "posts", test_posts },
         { "fd wait", test_fd_wait },
         { "fd wait both ways", test_fd_wait_both_ways },

@@ -15,6 +15,8 @@ enum {
     BLOCKING_THREADS_MAX = 16, /* apart, so that a slow name server does not stop the disks */
 };
 
+#define SLOW_TURN_NS (1 * MSEC)
+
 static uint64_t clock_ns(clockid_t id)
 {
     struct timespec ts;
@@ -42,7 +44,7 @@ int real_loop_init(struct real_loop *loop, const struct loop_ops *ops, const str
 {
     int r = inbox_init(&loop->inbox);
     if (r < 0) return r;
-    struct sched_options options = { .now_ns = real_now_ns };
+    struct sched_options options = { .now_ns = real_now_ns, .slow_turn_ns = SLOW_TURN_NS };
     loop_base_init(&loop->base, ops, sched_new(&options));
     loop->real = real;
     loop->random_used = sizeof(loop->random);

@@ -297,6 +297,21 @@ static int listen_fd(const struct socket_address *at, int *ret_fd)
     return 0;
 }
 
+/* Of a name with several addresses IPv4 is taken first: "localhost" is then where everybody looks. */
+static int listen_first(const struct resolved *resolved, int *ret_fd)
+{
+    int r = -ERR_RPC_INVALID_ADDR;
+    for (int is_second = 0; is_second < 2; is_second++) {
+        for (int i = 0; i < resolved->count; i++) {
+            const struct socket_address *at = &resolved->addresses[i];
+            if ((at->base.sa_family != AF_INET) != is_second) continue;
+            r = listen_fd(at, ret_fd);
+            if (r >= 0) return r;
+        }
+    }
+    return r;
+}
+
 static void note_real_address(struct real_listener *l, const struct net_address *at)
 {
     struct socket_address own = { .size = sizeof(own.any) };
@@ -319,10 +334,7 @@ int real_listen(struct node *node, const struct net_address *at, struct listener
     int fd = -1;
     int r = resolve(node, at, &resolved);
     if (r < 0) return r == -ERR_RPC_CONNECT_FAILED ? -ERR_RPC_INVALID_ADDR : r;
-    for (int i = 0; i < resolved.count; i++) {
-        r = listen_fd(&resolved.addresses[i], &fd);
-        if (r >= 0) break;
-    }
+    r = listen_first(&resolved, &fd);
     if (r < 0) return r;
     struct real_listener *l = new_zero(struct real_listener);
     l->base.node = node;
