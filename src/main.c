@@ -31,14 +31,14 @@ static int print_usage(FILE *out)
 /* Refuses a variable C3FS_... that no role takes: it would be silently without effect. */
 static int check_environment(const char *const *environment, struct arena *arena)
 {
-    const char *names[VARIABLE_COUNT_MAX];
-    size_t count = 0;
+    const char *names[VARIABLE_COUNT_MAX] = { "C3FS_ADMIN_CFG" };
+    size_t count = 1;
     for (const struct role *role = role_table; role->name; role++) {
         for (const struct setting *s = role_settings(role, arena); s->key; s++) {
             if (count < VARIABLE_COUNT_MAX) names[count++] = settings_variable_name(arena, s->key);
         }
     }
-    for (const char *const *e = environment; count > 0 && *e; e++) {
+    for (const char *const *e = environment; *e; e++) {
         if (strncmp(*e, "C3FS_", 5) != 0) continue;
         const char *name = arena_text(arena, bytes_of(*e, strcspn(*e, "=")));
         bool is_known = false;
