@@ -22,7 +22,7 @@ struct pooled {
     struct buffer buffer; /* first: what the user sees */
     struct list link;     /* in its class while it is kept */
     uint32_t class;
-    bool is_of_client; /* counted in the clients' share */
+    uint64_t client_bytes; /* counted in the clients' share */
 };
 
 struct buffer_pool {
@@ -98,14 +98,16 @@ static int pool_take(struct buffer_pool *pool, size_t size, bool is_of_client,
     if (size > pool->bytes_max) return -ERR_NO_MEMORY;
     size_t capacity;
     uint32_t class = class_of(size, &capacity);
-    if (capacity > (is_of_client ? pool->bytes_max / 2 : pool->bytes_max)) return -ERR_NO_MEMORY;
-    if (is_of_client) {
-        int r = fiber_semaphore_take(&pool->client_bytes, capacity);
+    if (capacity > pool->bytes_max) return -ERR_NO_MEMORY;
+    /* One that is larger than the share takes all of it. */
+    uint64_t client_bytes = is_of_client ? MIN_OF((uint64_t)capacity, pool->bytes_max / 2) : 0;
+    if (client_bytes) {
+        int r = fiber_semaphore_take(&pool->client_bytes, client_bytes);
         if (r < 0) return r;
     }
     int r = fiber_semaphore_take(&pool->bytes, capacity);
     if (r < 0) {
-        if (is_of_client) fiber_semaphore_give(&pool->client_bytes, capacity);
+        if (client_bytes) fiber_semaphore_give(&pool->client_bytes, client_bytes);
         return r;
     }
     struct pooled *p;
@@ -123,7 +125,7 @@ static int pool_take(struct buffer_pool *pool, size_t size, bool is_of_client,
                                      .pool = pool };
         check(p->buffer.base != NULL);
     }
-    p->is_of_client = is_of_client;
+    p->client_bytes = client_bytes;
     p->buffer.size = size;
     *ret = &p->buffer;
     return 0;
@@ -146,7 +148,7 @@ struct buffer *buffer_give(struct buffer *buffer)
     struct buffer_pool *pool = buffer->pool;
     list_push_front(&pool->kept[p->class], &p->link);
     pool->kept_bytes += buffer->capacity;
-    if (p->is_of_client) fiber_semaphore_give(&pool->client_bytes, buffer->capacity);
+    if (p->client_bytes) fiber_semaphore_give(&pool->client_bytes, p->client_bytes);
     fiber_semaphore_give(&pool->bytes, buffer->capacity);
     return NULL;
 }

@@ -28,7 +28,7 @@ static uint64_t chance(struct chaos *c, uint64_t bound)
 
 static struct echo_call random_call(struct chaos *c)
 {
-    static const uint32_t sizes[] = { 0, 100, 5000, 70000, 1 << 20 };
+    static const uint32_t sizes[] = { 0, 100, 5000, 70000, 400000 };
     struct echo_call call = {
         .req = { .number = c->next_number++ },
         .timeout_ns = MSEC << chance(c, 12),

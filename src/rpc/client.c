@@ -30,6 +30,7 @@ struct rpc_pool *rpc_pool_new(struct node *node, const struct auth_identity *ide
     event_init(&pool->ended);
     wait_queue_init(&pool->idle);
     pool->late_replies = metrics_cell(node->metrics, "rpc.late_replies");
+    pool->bad_frames = metrics_cell(node->metrics, "rpc.bad_frames");
     pool->resets = metrics_cell(node->metrics, "rpc.silent_connections");
     if (fiber_spawn(&node->scope, "rpc pool", pool_keeper, pool) < 0) {
         pool->is_closed = true; /* the node is at its end: every call is cancelled */
@@ -73,16 +74,21 @@ struct peer_key {
     char host[sizeof(((struct net_address *)0)->host)];
 };
 
-struct pool_peer *pool_find_peer(struct rpc_pool *pool, const struct net_address *address,
-                                 enum rpc_class class)
+static struct bytes peer_key_of(struct peer_key *key, const struct net_address *address, int class)
+{
+    size_t host_size = strnlen(address->host, sizeof key->host);
+    key->scheme = (uint8_t)address->scheme;
+    key->class = (uint8_t) class;
+    key->port = address->port;
+    memcpy(key->host, address->host, host_size);
+    return bytes_of(key, offsetof(struct peer_key, host) + host_size);
+}
+
+struct pool_peer *pool_get_peer(struct rpc_pool *pool, const struct net_address *address,
+                                enum rpc_class class)
 {
     struct peer_key key;
-    size_t host_size = strnlen(address->host, sizeof key.host);
-    key.scheme = (uint8_t)address->scheme;
-    key.class = (uint8_t) class;
-    key.port = address->port;
-    memcpy(key.host, address->host, host_size);
-    struct bytes bytes = bytes_of(&key, offsetof(struct peer_key, host) + host_size);
+    struct bytes bytes = peer_key_of(&key, address, class);
     struct pool_peer *peer = map_get_bytes(&pool->peer_map, bytes);
     if (peer) return peer;
 
@@ -97,9 +103,10 @@ struct pool_peer *pool_find_peer(struct rpc_pool *pool, const struct net_address
 
 void rpc_pool_reset(struct rpc_pool *pool, const struct net_address *address)
 {
-    for (int class = 0; class < RPC_CLASS_MAX; class ++) {
-        struct pool_peer *peer = pool_find_peer(pool, address, (enum rpc_class) class);
-        if (peer->state == PEER_CONNECTED) rpc_link_break(&peer->rpc_link);
+    for (int i = 0; i < RPC_CLASS_MAX; i++) {
+        struct peer_key key;
+        struct pool_peer *peer = map_get_bytes(&pool->peer_map, peer_key_of(&key, address, i));
+        if (peer && peer->state == PEER_CONNECTED) rpc_link_break(&peer->rpc_link);
     }
 }
 

@@ -92,13 +92,15 @@ struct rpc_pool {
     struct list free_sends;
     uint32_t free_send_count;
     bool has_logged_rdma;
-    uint64_t *late_replies, *resets;
+    uint64_t log_after_ns; /* no line about bad peers before */
+    uint64_t *late_replies, *resets, *bad_frames;
 };
 
 /* ---- pool (client.c) ---- */
 
-struct pool_peer *pool_find_peer(struct rpc_pool *pool, const struct net_address *address,
-                                 enum rpc_class class);
+/* Makes it at the first call. */
+struct pool_peer *pool_get_peer(struct rpc_pool *pool, const struct net_address *address,
+                                enum rpc_class class);
 struct client_send *client_send_new(struct rpc_pool *pool, struct rpc_pending *owner);
 void client_send_free(struct client_send *s); /* not queued */
 

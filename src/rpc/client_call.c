@@ -174,7 +174,7 @@ int rpc_call(struct rpc_target target, const struct rpc_service *service,
     if (fiber_remaining_ns() == 0) return -ERR_TIMEOUT;
 
     pool->call_count++;
-    struct pool_peer *peer = pool_find_peer(pool, target.address, target.class);
+    struct pool_peer *peer = pool_get_peer(pool, target.address, target.class);
     bool is_local = false;
     int r = rpc_call_local(peer, service, method, options, request, reply, &is_local);
     if (!is_local && peer->address.scheme != NET_LOCAL)

@@ -199,15 +199,23 @@ static void peer_fail_pending(struct pool_peer *peer, int r)
     }
 }
 
-static void peer_serve(struct pool_peer *peer) fiber_fn
+static void peer_note_bad_frame(struct pool_peer *peer, int r)
 {
     struct rpc_pool *pool = peer->pool;
+    ++*pool->bad_frames;
+    uint64_t now = sched_now_ns(loop_sched(pool->node->loop));
+    if (now < pool->log_after_ns) return;
+    pool->log_after_ns = now + SEC;
+    log_warn(&pool->node->log, r, "rpc: bad frame from %s", stream_peer(peer->rpc_link.stream));
+}
+
+static void peer_serve(struct pool_peer *peer) fiber_fn
+{
     peer->has_answered = false;
     peer->try_after_ns = 0;
     peer_set_state(peer, PEER_CONNECTED);
     int r = peer_read_loop(peer);
-    if (r == -ERR_RPC_INVALID_MESSAGE || r == -ERR_FORMAT_TOO_NEW)
-        log_warn(&pool->node->log, r, "rpc: bad frame from %s", stream_peer(peer->rpc_link.stream));
+    if (r == -ERR_RPC_INVALID_MESSAGE || r == -ERR_FORMAT_TOO_NEW) peer_note_bad_frame(peer, r);
     peer_set_state(peer, PEER_CLOSING);
     rpc_link_done(&peer->rpc_link);
     peer_fail_pending(peer, r);

@@ -10,6 +10,7 @@ enum {
     BATCH_BYTES = 256 << 10,   /* a writev() takes no more pieces after it */
     BATCH_BYTES_MAX = 4 << 20, /* nor more of a large one: what RPC_STALL_NS must suffice for */
     SINK_PIECES = 32,          /* of one readv() */
+    BURST_BYTES = 1 << 20,
     BULK_IS_MUCH_BYTES = 32 << 10,
     AHEAD_OF_BULK_BYTES = 4096, /* header and body of the next frame, little of its bulk data */
 };
@@ -171,11 +172,16 @@ static ssize_t link_received(struct rpc_link *link, ssize_t n)
     if (n < 0) return n;
     if (n == 0) return -ERR_RPC_SOCKET_CLOSED;
     link->received_ns = sched_now_ns(loop_sched(link->node->loop));
+    link->burst_bytes += (size_t)n;
     return n;
 }
 
 static ssize_t link_readv(struct rpc_link *link, const struct iovec *iov, int count) fiber_fn
 {
+    if (link->burst_bytes >= BURST_BYTES) { /* a fast peer might never let this fiber wait */
+        link->burst_bytes = 0;
+        fiber_yield();
+    }
     if (link->is_broken) return -ERR_RPC_SOCKET_CLOSED;
     return link_received(link, stream_readv(link->stream, iov, count));
 }

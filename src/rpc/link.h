@@ -43,6 +43,7 @@ struct rpc_link {
     size_t start, end;    /* received and not consumed */
     bool expects_bulk;    /* the last frame had much: read little ahead of it */
     uint64_t received_ns; /* when bytes came last */
+    size_t burst_bytes;   /* received since others were let run */
 
     /* of the writer fiber */
     struct list queue;

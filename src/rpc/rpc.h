@@ -84,7 +84,8 @@ struct rpc_server_options {
 };
 int rpc_server_start(struct node *node, const struct rpc_server_options *options,
                      struct rpc_server **ret) fiber_fn must_check;
-/* @handlers is the struct <service>_handlers, borrowed; a NULL entry answers NotImplemented. */
+/* @handlers is the struct <service>_handlers, borrowed; a NULL entry answers NotImplemented. Counts
+ * go to the node's metrics: rpc.<service>.<method>.calls, .errors, .busy_ns. */
 void rpc_server_add(struct rpc_server *server, const struct rpc_service *service,
                     const void *handlers, void *self);
 /* Callers on this loop who name @address reach the server without a connection, as they do by its

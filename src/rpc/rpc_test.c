@@ -3,6 +3,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -345,8 +346,8 @@ static void attempts_are_paced(void **state)
 static int late_bulk_replies(struct test_world *w) fiber_fn
 {
     for (int i = 0; i < 60; i++) {
-        struct echo_call call = { .req = { .number = (uint64_t)i, .reply_bulk_size = 3 << 20 },
-                                  .timeout_ns = 200 * USEC + (uint64_t)i * 100 * USEC,
+        struct echo_call call = { .req = { .number = (uint64_t)i, .reply_bulk_size = 1 << 20 },
+                                  .timeout_ns = 100 * USEC + (uint64_t)i * 100 * USEC,
                                   .class = RPC_BULK };
         int r = echo_run(w, &call, NULL); /* frees the memory at once: a write after it shows */
         check(r == 0 || r == -ERR_TIMEOUT || r == -ERR_RPC_CONNECT_FAILED ||
@@ -361,7 +362,7 @@ static int late_bulk_replies(struct test_world *w) fiber_fn
 static void late_replies_touch_nothing(void **state)
 {
     on_all(NULL, late_bulk_replies);
-    for (uint64_t seed = 1; seed <= 20; seed++) {
+    for (uint64_t seed = 1; seed <= 10; seed++) {
         struct world_options o = {
             .seed = seed,
             .net = { .delay_min_ns = 10 * USEC, .delay_max_ns = MSEC, .bytes_per_sec = 1 << 30 }
@@ -420,6 +421,30 @@ static void silent_connections_are_reset(void **state)
     world_run(WORLD_SIM, NULL, long_poll);
 }
 
+/* ---- unix sockets ---- */
+
+static int over_unix_socket(struct test_world *w) fiber_fn
+{
+    w->address = w->options.server.listen_unix;
+    check(echo_sizes(w) == 0);
+    struct many m = { .w = w, .bulk_size = 70000 };
+    many_run(&m, 50);
+    check(m.failed_count == 0);
+    return 0;
+}
+
+static void unix_sockets(void **state)
+{
+    char directory[] = "/tmp/rpc_test_XXXXXX";
+    assert_non_null(mkdtemp(directory));
+    struct world_options o = { .server.listen_unix.scheme = NET_UNIX };
+    char *path = o.server.listen_unix.host;
+    snprintf(path, sizeof o.server.listen_unix.host, "%s/socket", directory);
+    world_run(WORLD_POSIX, &o, over_unix_socket);
+    unlink(path);
+    assert_int_equal(rmdir(directory), 0);
+}
+
 /* ---- local: no socket at all ---- */
 
 static int local_only(void *arg) fiber_fn
@@ -473,6 +498,7 @@ int main(void)
         cmocka_unit_test(late_replies_touch_nothing),
         cmocka_unit_test(timeouts_keep_connections),
         cmocka_unit_test(silent_connections_are_reset),
+        cmocka_unit_test(unix_sockets),
         cmocka_unit_test(local_addresses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

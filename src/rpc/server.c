@@ -125,6 +125,9 @@ static struct rpc_server *server_free(struct rpc_server *server)
     while ((node = list_pop_front(&server->free_calls))) {
         free(list_entry(node, struct server_call, link));
     }
+    for (size_t i = 0; i < server->service_count; i++) {
+        free(server->services[i].cells);
+    }
     buffer_pool_free(server->pool);
     free(server);
     return NULL;
@@ -169,12 +172,26 @@ int rpc_server_start(struct node *node, const struct rpc_server_options *options
     return 0;
 }
 
+static uint64_t *method_cell(struct rpc_server *server, const struct rpc_service *service,
+                             size_t method, const char *what)
+{
+    char name[128];
+    snprintf(name, sizeof name, "rpc.%s.%s.%s", service->name, service->methods[method].name, what);
+    return metrics_cell(server->node->metrics, name);
+}
+
 void rpc_server_add(struct rpc_server *server, const struct rpc_service *service,
                     const void *handlers, void *self)
 {
     check(server->service_count < SERVER_SERVICE_COUNT_MAX);
-    server->services[server->service_count++] =
-        (struct service_entry){ .service = service, .handlers = handlers, .self = self };
+    struct method_cells *cells = xcalloc(service->method_count, sizeof *cells);
+    for (size_t i = 0; i < service->method_count; i++) {
+        cells[i].calls = method_cell(server, service, i, "calls");
+        cells[i].errors = method_cell(server, service, i, "errors");
+        cells[i].busy_ns = method_cell(server, service, i, "busy_ns");
+    }
+    struct service_entry *entry = &server->services[server->service_count++];
+    *entry = (struct service_entry){ service, handlers, self, cells };
 }
 
 void rpc_server_add_alias(struct rpc_server *server, const struct net_address *address)

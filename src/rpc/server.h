@@ -27,10 +27,16 @@ enum {
 
 struct local_caller;
 
+/* Cells of the node's metrics, "rpc.<service>.<method>.calls" and so on. */
+struct method_cells {
+    uint64_t *calls, *errors, *busy_ns; /* busy: from the handler's start to its end */
+};
+
 struct service_entry {
     const struct rpc_service *service;
     const void *handlers;
     void *self;
+    struct method_cells *cells; /* by the method's position */
 };
 
 struct rpc_server {

@@ -105,8 +105,16 @@ static int call_handler(struct server_call *c, const void *request, void *reply)
     memcpy(&handler, (const char *)c->service->handlers + c->method->handler_offset,
            sizeof handler);
     if (!handler) return -ERR_NOT_IMPLEMENTED;
-    if (sched_now_ns(loop_sched(c->server->node->loop)) >= c->deadline_ns) return -ERR_TIMEOUT;
-    return handler(c->service->self, &c->call, request, reply);
+    struct sched *sched = loop_sched(c->server->node->loop);
+    uint64_t begin = sched_now_ns(sched);
+    if (begin >= c->deadline_ns) return -ERR_TIMEOUT;
+    const struct method_cells *cells = &c->service->cells[c->method - c->service->service->methods];
+    FIBER_TIMEOUT(c->deadline_ns - begin);
+    int r = handler(c->service->self, &c->call, request, reply);
+    ++*cells->calls;
+    if (r < 0) ++*cells->errors;
+    *cells->busy_ns += sched_now_ns(sched) - begin;
+    return r;
 }
 
 void server_call_execute(struct server_call *c)
@@ -120,12 +128,7 @@ void server_call_execute(struct server_call *c)
         server_call_fail(c, -ERR_RPC_VERIFY_REQUEST, NULL);
         return;
     }
-    int r;
-    {
-        uint64_t now = sched_now_ns(loop_sched(c->server->node->loop));
-        FIBER_TIMEOUT(c->deadline_ns > now ? c->deadline_ns - now : 0);
-        r = call_handler(c, request, reply);
-    }
+    int r = call_handler(c, request, reply);
     if (r < 0) {
         server_call_fail(c, r, c->call.error_text);
         return;
