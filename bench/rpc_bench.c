@@ -1,8 +1,8 @@
 /* rpc_bench.c - what a call costs: latency, calls per second, bulk throughput, beside bare sockets.
  *
- * Server and client are two processes on loopback; the bare socket's client and server too, in turns
- * of the same run, so that the ratios mean something on a noisy machine (medians of three). CPU time
- * is the client's. The local transport is measured last, in one process.
+ * Server and client are two processes on loopback; the bare socket's client and server too, in
+ * turns of the same run, so that the ratios mean something on a noisy machine (medians of three).
+ * CPU time is the client's. The local transport is measured last, in one process.
  *
  *     rpc_bench [--one-cpu] [--uring] [--time 300ms]
  */

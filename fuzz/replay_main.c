@@ -1,9 +1,9 @@
-/* replay_main.c - runs a fuzz target without libFuzzer: over its corpus, and over random changes of it.
+/* replay_main.c - runs a fuzz target without libFuzzer: over its corpus, and over changes of it.
  *
  *     NAME_replay CORPUS_DIRECTORY...
  *
- * So that any compiler's build, under any sanitizer, checks what fuzzing has found. The changes come from a
- * fixed seed: a failure comes again.
+ * So that any compiler's build, under any sanitizer, checks what fuzzing has found. The changes
+ * come from a fixed seed: a failure comes again.
  */
 #include "base/arena.h"
 #include "base/check.h"

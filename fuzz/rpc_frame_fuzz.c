@@ -1,7 +1,7 @@
 /* rpc_frame_fuzz.c - the frames of a connection and what the handshake makes of their bodies.
  *
- * Input: a byte of options, then frames as on the stream. With option 1 the CRCs are made right first, so
- * that the fuzzer gets past them.
+ * Input: a byte of options, then frames as on the stream. With option 1 the CRCs are made right
+ * first, so that the fuzzer gets past them.
  */
 #include "base/check.h"
 #include "base/error.h"

@@ -1,5 +1,5 @@
-/* wire_fuzz.c - every message of every service: what decodes can be printed, and encodes to bytes that
- * decode to the same again.
+/* wire_fuzz.c - every message of every service: what decodes can be printed, and encodes to bytes
+ * that decode to the same again.
  *
  * Input: a byte that picks the message, then the message.
  */

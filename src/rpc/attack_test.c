@@ -1,6 +1,6 @@
 /* attack_test.c - what a server makes of hostile bytes: the connection closes, a counter moves, and
- * everybody else is served as before. Seeded random streams, damaged frames of every kind, sizes that
- * lie, peers that stop in the middle, read nothing, or never authenticate.
+ * everybody else is served as before. Seeded random streams, damaged frames of every kind, sizes
+ * that lie, peers that stop in the middle, read nothing, or never authenticate.
  */
 #include "rpc/auth_proof.h"
 #include "rpc/frame.h"
@@ -260,7 +260,8 @@ static void truncated_requests(void **state)
     world_run(WORLD_SIM, NULL, requests_cut_short);
 }
 
-/* Asks for far more than it reads: the server keeps a bounded number of replies for it, then lets go. */
+/* Asks for far more than it reads: the server keeps a bounded number of replies for it, then lets
+ * go. */
 static int reads_nothing(struct test_world *w) fiber_fn
 {
     uint8_t body[256], bytes[512];
@@ -294,7 +295,8 @@ static void slow_readers_hold_little(void **state)
     world_run(WORLD_SIM, &o, reads_nothing);
 }
 
-/* Many who connect and say nothing: those beyond the limit wait their turn, and nobody stays longer than 5 s. */
+/* Many who connect and say nothing: those beyond the limit wait their turn, and nobody stays longer
+ * than 5 s. */
 static int silent_crowd(struct test_world *w) fiber_fn
 {
     enum { CROWD = 600 };

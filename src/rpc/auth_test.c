@@ -1,5 +1,5 @@
-/* auth_test.c - proofs and capabilities by themselves, and every kind of identity against every kind
- * of server, over a connection and over the local transport. */
+/* auth_test.c - proofs and capabilities by themselves, and every kind of identity against every
+ * kind of server, over a connection and over the local transport. */
 #include "rpc/auth_proof.h"
 #include "rpc/link.h"
 #include "rpc/rpc_test.h"
@@ -310,7 +310,7 @@ static void servers_prove_themselves(void **state)
     world_run(WORLD_SIM, NULL, clients_notice_liars);
 }
 
-/* A capability that expires while the connection is open stays good for it, and not for the next. */
+/* A capability that expires while a connection is open stays good for it, and not for the next. */
 static int expiry(struct test_world *w) fiber_fn
 {
     struct auth_identity id;

@@ -87,7 +87,8 @@ static void bounds_hold(void **state)
     }
 }
 
-/* Clients who hold their whole share leave the rest to servers; a request beyond the pool fails at once. */
+/* Clients who hold their whole share leave the rest to servers; a request beyond the pool fails at
+ * once. */
 static int shares(void *arg) fiber_fn
 {
     struct world *w = arg;

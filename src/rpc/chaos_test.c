@@ -1,7 +1,7 @@
 /* chaos_test.c - calls over a bad network to a server that comes and goes, over many seeds.
  *
- * Whatever happens, every call ends by its deadline, none is executed twice, a success was executed,
- * and -ERR_RPC_CONNECT_FAILED was not. When all is quiet again, calls succeed.
+ * Whatever happens, every call ends by its deadline, none is executed twice, a success was
+ * executed, and -ERR_RPC_CONNECT_FAILED was not. When all is quiet again, calls succeed.
  */
 #include "rpc/rpc_test.h"
 
