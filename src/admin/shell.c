@@ -1,0 +1,170 @@
+/* shell.c - running lines: one, a script, or what is typed. */
+#include "admin/admin.h"
+
+#include "loop/loop.h"
+#include <histedit.h>
+#include <unistd.h>
+
+const struct command_spec *command_find(const char *name)
+{
+    for (const struct command_spec *const *group = command_groups; *group; group++)
+        for (const struct command_spec *c = *group; c->name; c++)
+            if (!strcmp(c->name, name)) return c;
+    return NULL;
+}
+
+static int unknown_command(struct admin *a, const char *name)
+{
+    const char *names[256];
+    size_t count = 0;
+    for (const struct command_spec *const *group = command_groups; *group; group++)
+        for (const struct command_spec *c = *group; c->name && count < ARRAY_SIZE(names); c++)
+            names[count++] = c->name;
+    const char *near = nearest_name(name, names, count);
+    return admin_fail(a, -ERR_INVALID_ARG, "Unknown method name: %s%s%s", name, near ? "; did you mean " : "",
+                      near ?: "");
+}
+
+/* "--json" may stand anywhere in the line. */
+static bool take_json(char **words, uint32_t *count)
+{
+    for (uint32_t i = 0; i < *count; i++) {
+        if (strcmp(words[i], "--json") != 0) continue;
+        memmove(words + i, words + i + 1, (*count - i - 1) * sizeof *words);
+        --*count;
+        return true;
+    }
+    return false;
+}
+
+static int run_piece(struct admin *a, const char *piece)
+{
+    char **words;
+    uint32_t count;
+    const char *error = NULL;
+    int r = words_split(&a->arena, piece, &words, &count, &error);
+    if (r < 0) return admin_fail(a, r, "%s", error);
+    bool was_json = a->printer.is_json;
+    if (take_json(words, &count)) a->printer.is_json = true;
+    if (count > 0) {
+        const struct command_spec *c = command_find(words[0]);
+        struct arguments args;
+        if (!c) {
+            r = unknown_command(a, words[0]);
+        } else if ((r = arguments_parse(&a->arena, c->arguments, words + 1, count - 1, &args, &error)) < 0) {
+            admin_fail(a, r, "%s\nUsage: %s %s", error, c->name, arguments_usage(&a->arena, c->arguments));
+        } else {
+            FIBER_TIMEOUT(a->is_interactive ? 3600 * SEC : 24 * 3600 * SEC);
+            r = c->run(a, &args);
+        }
+    }
+    a->printer.is_json = was_json;
+    return MIN_OF(r, 0);
+}
+
+int admin_run_line(struct admin *a, const char *line)
+{
+    char **pieces;
+    uint32_t count;
+    const char *error = NULL;
+    arena_done(&a->arena);
+    int first = words_split_pieces(&a->arena, line, &pieces, &count, &error);
+    if (first < 0) return admin_fail(a, first, "%s", error);
+    for (uint32_t i = 0; i < count; i++) {
+        int r = run_piece(a, pieces[i]);
+        if (first >= 0 && r < 0) first = r;
+    }
+    fflush(a->printer.out);
+    return first;
+}
+
+int admin_run_script(struct admin *a, FILE *in)
+{
+    cleanup_(freep) char *line = NULL;
+    size_t capacity = 0;
+    int first = 0;
+    while (getline(&line, &capacity, in) >= 0) {
+        line[strcspn(line, "\r\n")] = 0;
+        int r = admin_run_line(a, line);
+        if (first >= 0 && r < 0) first = r;
+        if (r == -ERR_CANCELED) break;
+    }
+    return first;
+}
+
+/* ---- what is typed ---- */
+
+struct typed {
+    EditLine *edit;
+    const char *line;
+    int size;
+};
+
+static char *prompt(EditLine *edit)
+{
+    struct admin *a = NULL;
+    el_get(edit, EL_CLIENTDATA, &a);
+    return arena_printf(&a->arena, "%s > ", a->cwd);
+}
+
+static unsigned char complete(EditLine *edit, int ch)
+{
+    const LineInfo *info = el_line(edit);
+    size_t size = (size_t)(info->cursor - info->buffer);
+    if (memchr(info->buffer, ' ', size)) return CC_ERROR;
+    const struct command_spec *only = NULL;
+    uint32_t count = 0;
+    for (const struct command_spec *const *group = command_groups; *group; group++) {
+        for (const struct command_spec *c = *group; c->name; c++) {
+            if (strncmp(c->name, info->buffer, size) != 0) continue;
+            only = c;
+            count++;
+        }
+    }
+    if (count == 1) {
+        el_insertstr(edit, only->name + size);
+        el_insertstr(edit, " ");
+        return CC_REFRESH;
+    }
+    if (count == 0) return CC_ERROR;
+    putchar('\n');
+    for (const struct command_spec *const *group = command_groups; *group; group++)
+        for (const struct command_spec *c = *group; c->name; c++)
+            if (!strncmp(c->name, info->buffer, size)) printf("%s  ", c->name);
+    putchar('\n');
+    return CC_REDISPLAY;
+}
+
+/* The terminal is read on a helper thread: the connections go on living meanwhile. */
+static int read_line(void *arg)
+{
+    struct typed *t = arg;
+    t->line = el_gets(t->edit, &t->size);
+    return 0;
+}
+
+int admin_run_shell(struct admin *a)
+{
+    HistEvent event;
+    History *past = history_init();
+    EditLine *edit = el_init("admin_cli", stdin, stdout, stderr);
+    struct typed t = { .edit = edit };
+    history(past, &event, H_SETSIZE, 100);
+    el_set(edit, EL_CLIENTDATA, a);
+    el_set(edit, EL_PROMPT, prompt);
+    el_set(edit, EL_EDITOR, "emacs");
+    el_set(edit, EL_HIST, history, past);
+    el_set(edit, EL_ADDFN, "complete", "completes a command's name", complete);
+    el_set(edit, EL_BIND, "^I", "complete", NULL);
+    a->is_interactive = true;
+    int r = 0;
+    while ((r = blocking_run(a->node, read_line, &t)) >= 0 && t.line) {
+        char *line = arena_text(&a->arena, bytes_of(t.line, strcspn(t.line, "\r\n")));
+        if (line[strspn(line, " \t")]) history(past, &event, H_ENTER, line);
+        cleanup_(freep) char *copy = xstrdup(line);
+        admin_run_line(a, copy);
+    }
+    el_end(edit);
+    history_end(past);
+    return MIN_OF(r, 0);
+}
