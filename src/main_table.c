@@ -3,6 +3,7 @@
 
 #include "admin/bootstrap.h"
 #include "fuse/fuse.h"
+#include "main_admin.h"
 #include "main_run.h"
 #include "meta/meta.h"
 #include "mgmtd/mgmtd.h"
@@ -72,6 +73,7 @@ const struct command command_table[] = {
     { "up", NULL, "starts a cluster on this host, or finds the one that runs", up_main },
     { "down", NULL, "stops the cluster of up; the data stays", down_main },
     { "status", NULL, "shows what runs of it", status_main },
+    { "admin", "admin_cli", "looks at the cluster and changes it; `c3fs admin help`", admin_main },
     { "run", NULL, "runs several roles in one process: ROLE:FILE...", run_main },
     { .name = NULL },
 };

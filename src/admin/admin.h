@@ -11,11 +11,15 @@
 #define ADMIN_SETTINGS(S)                                                                          \
     S(TEXT, cluster_id, "cluster_id", "default", NODE, "name of the cluster")                      \
     S(TEXT_LIST, mgmtd, "mgmtd_server_addresses", "", NODE, "addresses of the cluster managers")   \
-    S(TEXT, kv_path, "kv_path", "", NODE, "directory of the embedded store, for commands that work on it")  \
-    S(TEXT, cluster_key, "cluster_key", "", NODE, "k1:...; empty: the store's, or a token is used")  \
-    S(TEXT, token_file, "token_file", "/opt/3fs/etc/token.txt", NODE, "file with the user's token")  \
+    S(TEXT, kv_path, "kv_path", "", NODE,                                                          \
+      "directory of the embedded store, for commands that work on it")                             \
+    S(TEXT, cluster_key, "cluster_key", "", NODE,                                                  \
+      "k1:...; empty: the store's, or a token is used")                                            \
+    S(TEXT, token_file, "token_file", "/opt/3fs/etc/token.txt", NODE,                              \
+      "file with the user's token")                                                                \
     S(TEXT, token, "user_info.token", "", NODE, "the user's token")                                \
-    S(U32, uid, "user_info.uid", "4294967295", NODE, "act as this user; 4294967295: the process's")  \
+    S(U32, uid, "user_info.uid", "4294967295", NODE,                                               \
+      "act as this user; 4294967295: the process's")                                               \
     S(U32, gid, "user_info.gid", "4294967295", NODE, "and this group")                             \
     S(DURATION, timeout_ns, "timeout", "20s", NODE, "how long a command waits for its servers")
 SETTINGS_STRUCT(admin_settings, ADMIN_SETTINGS)
@@ -64,14 +68,17 @@ int admin_need_storage(struct admin *a) fiber_fn must_check;
 void admin_close(struct admin *a) fiber_fn;
 
 /* Calls of the services; failures are printed. */
-int admin_mgmtd(struct admin *a, const struct rpc_method *method, const void *req, void *rep) fiber_fn must_check;
-int admin_meta(struct admin *a, const struct rpc_method *method, const void *req, void *rep) fiber_fn must_check;
-int admin_storage(struct admin *a, uint32_t node_id, const struct rpc_method *method, const void *req, void *rep)
-    fiber_fn must_check;
+int admin_mgmtd(struct admin *a, const struct rpc_method *method, const void *req,
+                void *rep) fiber_fn must_check;
+int admin_meta(struct admin *a, const struct rpc_method *method, const void *req,
+               void *rep) fiber_fn must_check;
+int admin_storage(struct admin *a, uint32_t node_id, const struct rpc_method *method,
+                  const void *req, void *rep) fiber_fn must_check;
 void admin_meta_base(struct admin *a, struct meta_base *base);
 /* @path made absolute by the current directory (arena). */
 const char *admin_path(struct admin *a, const char *path);
-int admin_walk(struct admin *a, const char *path, bool follow, struct inode *ret) fiber_fn must_check;
-int admin_walk_parent(struct admin *a, const char *path, struct inode *ret, struct bytes *ret_name) fiber_fn
-    must_check;
+int admin_walk(struct admin *a, const char *path, bool follow,
+               struct inode *ret) fiber_fn must_check;
+int admin_walk_parent(struct admin *a, const char *path, struct inode *ret,
+                      struct bytes *ret_name) fiber_fn must_check;
 struct routing *admin_routing(struct admin *a);

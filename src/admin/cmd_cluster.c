@@ -2,11 +2,11 @@
 #include "admin/admin.h"
 #include "admin/commands.h"
 
+#include "client/names.h"
 #include "cluster/cluster_init.h"
 #include "cluster/token.h"
 #include "cluster/users.h"
 #include "loop/file.h"
-#include "client/names.h"
 #include "meta/meta.h"
 #include <unistd.h>
 
@@ -34,7 +34,8 @@ static const struct argument_spec init_spec[] = {
     { "stripesize", NULL, ARG_U32, true, "stripe of the root directory" },
     { "--mgmtd", "--mgmtd-config-path", ARG_TEXT, false, "configuration of the cluster managers" },
     { "--meta", "--meta-config-path", ARG_TEXT, false, "configuration of the metadata services" },
-    { "--storage", "--storage-config-path", ARG_TEXT, false, "configuration of the storage services" },
+    { "--storage", "--storage-config-path", ARG_TEXT, false,
+      "configuration of the storage services" },
     { "--fuse", "--fuse-config-path", ARG_TEXT, false, "configuration of the mounts" },
     { "--allow-config-existed", NULL, ARG_FLAG, false, "store a next version where there is one" },
     { NULL, NULL, ARG_FLAG, false, NULL },
@@ -45,14 +46,18 @@ static int run_init_cluster(struct admin *a, const struct arguments *args)
     static const struct {
         const char *flag;
         enum node_type type;
-    } files[] = { { "--mgmtd", NODE_MGMTD }, { "--meta", NODE_META }, { "--storage", NODE_STORAGE }, { "--fuse", NODE_FUSE } };
+    } files[] = { { "--mgmtd", NODE_MGMTD },
+                  { "--meta", NODE_META },
+                  { "--storage", NODE_STORAGE },
+                  { "--fuse", NODE_FUSE } };
     int r = admin_need_kv(a);
     if (r < 0) return r;
     struct layout root = { .table_id = (uint32_t)argument_number(args, "chaintableid", 0),
                            .chunk_size = (uint32_t)argument_number(args, "chunksize", 0),
                            .stripe = (uint32_t)argument_number(args, "stripesize", 0) };
     struct cluster_init_options options = { .cluster_id = a->settings->cluster_id,
-                                            .allow_existing_config = argument_flag(args, "--allow-config-existed") };
+                                            .allow_existing_config =
+                                                argument_flag(args, "--allow-config-existed") };
     for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
         const char *path = argument_text(args, files[i].flag, NULL);
         if (path) r = read_text(a, path, &options.configs[files[i].type]);
@@ -67,15 +72,21 @@ static int run_init_cluster(struct admin *a, const struct arguments *args)
         options.key = key;
     }
     r = cluster_init(a->node, a->kv, &options, &identity, versions);
-    if (r < 0) return admin_fail(a, r, "cluster '%s' in %s: %s", options.cluster_id, a->settings->kv_path, error_sentence(r));
+    if (r < 0)
+        return admin_fail(a, r, "cluster '%s' in %s: %s", options.cluster_id, a->settings->kv_path,
+                          error_sentence(r));
     r = meta_init_file_system(a->node, a->kv, &root);
     if (r < 0)
-        return admin_fail(a, r, "the chunk size must be a power of two from 64KB to 64MB, the stripe 1 to 1024");
-    fprintf(a->printer.out, "Init filesystem, root directory layout: chain table ChainTableId(%u), chunksize %u, stripesize %u\n\n",
+        return admin_fail(
+            a, r, "the chunk size must be a power of two from 64KB to 64MB, the stripe 1 to 1024");
+    fprintf(a->printer.out,
+            "Init filesystem, root directory layout: chain table ChainTableId(%u), chunksize %u, "
+            "stripesize %u\n\n",
             root.table_id, root.chunk_size, root.stripe);
     for (size_t i = 0; i < ARRAY_SIZE(files); i++)
         if (versions[files[i].type])
-            fprintf(a->printer.out, "Init config for %s version %llu\n", node_type_name((uint8_t)files[i].type),
+            fprintf(a->printer.out, "Init config for %s version %llu\n",
+                    node_type_name((uint8_t)files[i].type),
                     (unsigned long long)versions[files[i].type]);
     return 0;
 }
@@ -91,7 +102,8 @@ static void print_user(struct admin *a, const struct user_attr *u)
     block_row(&t, "Name", "%.*s", (int)u->name.size, (const char *)u->name.base);
     for (uint32_t i = 0; i < u->tokens.count; i++) {
         const struct user_token *token = &u->tokens.items[i];
-        block_row(&t, "Token", "%.*s(Expired at %s)", (int)token->token.size, (const char *)token->token.base,
+        block_row(&t, "Token", "%.*s(Expired at %s)", (int)token->token.size,
+                  (const char *)token->token.base,
                   time_to_text(token->end_wall_ns, end, sizeof end));
     }
     block_row(&t, "IsRootUser", "%s", u->root ? "true" : "false");
@@ -120,7 +132,8 @@ static int parse_groups(struct admin *a, const char *text, struct u32_list *ret)
         char *end;
         unsigned long v = strtoul(p, &end, 10);
         if (end == p || (*end && *end != ',') || v > UINT32_MAX)
-            return admin_fail(a, -ERR_INVALID_ARG, "--groups: '%s' is not a list of numbers such as 1,2", text);
+            return admin_fail(a, -ERR_INVALID_ARG,
+                              "--groups: '%s' is not a list of numbers such as 1,2", text);
         ret->items[ret->count++] = (uint32_t)v;
         p = *end ? end + 1 : end;
     }
@@ -157,8 +170,10 @@ static int keep_root_token(struct admin *a, const struct user_attr *user)
     return 0;
 }
 
-static int user_call(struct admin *a, int (*on_store)(struct admin *, struct user_request *, struct user_attr *, const char **),
-                     const struct rpc_method *method, struct user_request *request, struct user_attr *ret)
+static int
+user_call(struct admin *a,
+          int (*on_store)(struct admin *, struct user_request *, struct user_attr *, const char **),
+          const struct rpc_method *method, struct user_request *request, struct user_attr *ret)
 {
     const char *why = NULL;
     if (!works_on_store(a)) {
@@ -173,23 +188,28 @@ static int user_call(struct admin *a, int (*on_store)(struct admin *, struct use
     return r < 0 ? admin_fail(a, r, "user %u: %s", request->user.uid, why ?: error_sentence(r)) : 0;
 }
 
-static int store_add(struct admin *a, struct user_request *q, struct user_attr *ret, const char **why)
+static int store_add(struct admin *a, struct user_request *q, struct user_attr *ret,
+                     const char **why)
 {
     return users_add(a->node, a->kv, &a->arena, q, ret, why);
 }
-static int store_set(struct admin *a, struct user_request *q, struct user_attr *ret, const char **why)
+static int store_set(struct admin *a, struct user_request *q, struct user_attr *ret,
+                     const char **why)
 {
     return users_set(a->kv, &a->arena, q, ret, why);
 }
-static int store_set_token(struct admin *a, struct user_request *q, struct user_attr *ret, const char **why)
+static int store_set_token(struct admin *a, struct user_request *q, struct user_attr *ret,
+                           const char **why)
 {
     return users_set_token(a->node, a->kv, &a->arena, q, ret, why);
 }
-static int store_get(struct admin *a, struct user_request *q, struct user_attr *ret, const char **why)
+static int store_get(struct admin *a, struct user_request *q, struct user_attr *ret,
+                     const char **why)
 {
     return users_get(a->kv, &a->arena, q->user.uid, ret);
 }
-static int store_remove(struct admin *a, struct user_request *q, struct user_attr *ret, const char **why)
+static int store_remove(struct admin *a, struct user_request *q, struct user_attr *ret,
+                        const char **why)
 {
     return users_remove(a->kv, q->user.uid);
 }
@@ -276,13 +296,16 @@ static const struct argument_spec user_set_token_spec[] = {
 static int run_user_set_token(struct admin *a, const struct arguments *args)
 {
     bool is_new = argument_flag(args, "--new"), is_given = argument(args, "--token")->is_set;
-    if (is_new == is_given) return admin_fail(a, -ERR_WRONG_USAGE, "exactly one of --new and --token is needed");
+    if (is_new == is_given)
+        return admin_fail(a, -ERR_WRONG_USAGE, "exactly one of --new and --token is needed");
     struct user_token token = { .token = bytes_of_text(argument_text(args, "--token", "")) };
-    struct user_request q = { .user = { .uid = (uint32_t)argument_number(args, "uid", 0), .tokens = { &token, 1 } },
-                              .set = USER_SET_TOKEN,
-                              .max_active_tokens = (uint32_t)argument_number(args, "--max-active-tokens", 0),
-                              .last_token_lifetime_ns =
-                                  argument_number(args, "--last-token-lifetime-days", 0) * 24 * 3600 * SEC };
+    struct user_request q = {
+        .user = { .uid = (uint32_t)argument_number(args, "uid", 0), .tokens = { &token, 1 } },
+        .set = USER_SET_TOKEN,
+        .max_active_tokens = (uint32_t)argument_number(args, "--max-active-tokens", 0),
+        .last_token_lifetime_ns =
+            argument_number(args, "--last-token-lifetime-days", 0) * 24 * 3600 * SEC
+    };
     if (argument_flag(args, "--invalidate-existed-tokens")) q.set |= USER_SET_INVALIDATE;
     struct user_attr user;
     int r = user_call(a, store_set_token, RPC_METHOD(mgmtd, user_set_token), &q, &user);
@@ -372,7 +395,8 @@ static int run_decode_user_token(struct admin *a, const struct arguments *args)
 static int parse_type(struct admin *a, const char *text)
 {
     int type = node_type_parse(text);
-    return type < 0 ? admin_fail(a, -ERR_INVALID_ARG, "--type: '%s' is none of MGMTD, META, STORAGE, CLIENT, FUSE", text)
+    return type < 0 ? admin_fail(a, -ERR_INVALID_ARG,
+                                 "--type: '%s' is none of MGMTD, META, STORAGE, CLIENT, FUSE", text)
                     : type;
 }
 
@@ -387,7 +411,8 @@ static int run_set_config(struct admin *a, const struct arguments *args)
 {
     int type = parse_type(a, argument_text(args, "--type", ""));
     if (type < 0) return type;
-    struct set_config_request q = { .type = (uint8_t)type, .desc = bytes_of_text(argument_text(args, "--desc", "")) };
+    struct set_config_request q = { .type = (uint8_t)type,
+                                    .desc = bytes_of_text(argument_text(args, "--desc", "")) };
     struct config_info rep = { 0 };
     int r = read_text(a, argument_text(args, "--file", ""), &q.content);
     if (r >= 0) r = admin_mgmtd(a, RPC_METHOD(mgmtd, set_config), &q, &rep);
@@ -427,7 +452,8 @@ static int list_configs(struct admin *a)
 static int run_get_config(struct admin *a, const struct arguments *args)
 {
     bool lists = argument_flag(args, "--list"), has_type = argument(args, "--type")->is_set;
-    if (lists == has_type) return admin_fail(a, -ERR_WRONG_USAGE, "exactly one of --type and --list is needed");
+    if (lists == has_type)
+        return admin_fail(a, -ERR_WRONG_USAGE, "exactly one of --type and --list is needed");
     if (lists) return list_configs(a);
     int type = parse_type(a, argument_text(args, "--type", ""));
     if (type < 0) return type;
@@ -445,7 +471,8 @@ static int run_get_config(struct admin *a, const struct arguments *args)
     block_row(&t, "ConfigDesc", "%.*s", (int)rep.desc.size, (const char *)rep.desc.base);
     if (path) block_row(&t, "OutputFile", "%s", path);
     table_end(&t);
-    if (!path) fprintf(a->printer.out, "%.*s", (int)rep.content.size, (const char *)rep.content.base);
+    if (!path)
+        fprintf(a->printer.out, "%.*s", (int)rep.content.size, (const char *)rep.content.base);
     return 0;
 }
 
@@ -460,7 +487,8 @@ static int help_of(struct admin *a, const char *name)
 {
     const struct command_spec *c = command_find(name);
     if (!c) return admin_fail(a, -ERR_INVALID_ARG, "Unknown method name: %s", name);
-    fprintf(a->printer.out, "%s\n\nUsage: %s %s\n", c->help, c->name, arguments_usage(&a->arena, c->arguments));
+    fprintf(a->printer.out, "%s\n\nUsage: %s %s\n", c->help, c->name,
+            arguments_usage(&a->arena, c->arguments));
     for (const struct argument_spec *s = c->arguments; s->name; s++)
         if (s->help[0]) fprintf(a->printer.out, "  %-28s %s\n", s->name, s->help);
     return 0;
@@ -485,23 +513,30 @@ static int run_help(struct admin *a, const struct arguments *args)
 
 const struct command_spec cluster_commands[] = {
     { "init-cluster", run_init_cluster, init_spec,
-      "Makes the first records of a cluster in the store: its id and key, the root directory, configurations.\n"
+      "Makes the first records of a cluster in the store: its id and key, the root directory, "
+      "configurations.\n"
       "Works before any service runs, and may be repeated.\n"
       "  init-cluster --mgmtd /opt/3fs/etc/mgmtd_main.toml 1 1048576 6" },
     { "user-add", run_user_add, user_add_spec,
-      "Adds a user and shows its token. The first one must be an admin.\n  user-add --root --admin 0 root" },
+      "Adds a user and shows its token. The first one must be an admin.\n  user-add --root --admin "
+      "0 root" },
     { "user-remove", run_user_remove, uid_spec, "Removes a user; its tokens end." },
-    { "user-set", run_user_set, user_set_spec, "Changes a user.\n  user-set 1000 --groups 100,200" },
+    { "user-set", run_user_set, user_set_spec,
+      "Changes a user.\n  user-set 1000 --groups 100,200" },
     { "user-set-token", run_user_set_token, user_set_token_spec,
-      "Gives a user a new token; the old one stays valid for a week.\n  user-set-token 1000 --new" },
+      "Gives a user a new token; the old one stays valid for a week.\n  user-set-token 1000 "
+      "--new" },
     { "user-stat", run_user_stat, uid_spec, "Shows a user." },
     { "user-list", run_user_list, no_spec, "Lists the users." },
-    { "user-switch", run_user_switch, user_switch_spec, "Acts as another user from here on (root tokens only)." },
+    { "user-switch", run_user_switch, user_switch_spec,
+      "Acts as another user from here on (root tokens only)." },
     { "current-user", run_current_user, no_spec, "Shows as whom commands act." },
     { "decode-user-token", run_decode_user_token, token_spec, "Shows whose token it is." },
     { "set-config", run_set_config, set_config_spec,
-      "Stores a configuration for a type of service and pushes it.\n  set-config -t STORAGE -f storage_main.toml" },
-    { "get-config", run_get_config, get_config_spec, "Shows a stored configuration.\n  get-config -t META -o meta.toml" },
+      "Stores a configuration for a type of service and pushes it.\n  set-config -t STORAGE -f "
+      "storage_main.toml" },
+    { "get-config", run_get_config, get_config_spec,
+      "Shows a stored configuration.\n  get-config -t META -o meta.toml" },
     { "help", run_help, help_spec, "Lists the commands, or explains one.\n  help list-chains" },
     { NULL, NULL, NULL, NULL },
 };

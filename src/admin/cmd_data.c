@@ -12,7 +12,8 @@ static int file_of(struct admin *a, const char *path, struct inode *ret)
 {
     int r = admin_walk(a, path, true, ret);
     if (r < 0) return r;
-    if (!S_ISREG(ret->mode)) return admin_fail(a, -ERR_META_NOT_FILE, "%s is not a regular file", path);
+    if (!S_ISREG(ret->mode))
+        return admin_fail(a, -ERR_META_NOT_FILE, "%s is not a regular file", path);
     return admin_need_storage(a);
 }
 
@@ -20,7 +21,8 @@ static const struct argument_spec read_spec[] = {
     { "path", NULL, ARG_TEXT, true, "" },
     { "--offset", NULL, ARG_SIZE, false, "" },
     { "--length", NULL, ARG_SIZE, false, "default: to the end" },
-    { "--mode", NULL, ARG_TEXT, false, "LoadBalance, HeadTarget, TailTarget, or the index of a replica" },
+    { "--mode", NULL, ARG_TEXT, false,
+      "LoadBalance, HeadTarget, TailTarget, or the index of a replica" },
     { "--output", "-o", ARG_TEXT, false, "write the bytes to this file" },
     { NULL, NULL, ARG_FLAG, false, NULL },
 };
@@ -35,7 +37,9 @@ static int parse_mode(struct admin *a, const char *text, struct read_options *re
     char *end;
     unsigned long index = strtoul(text, &end, 10);
     if (!*text || *end || index >= CHAIN_TARGET_COUNT_MAX)
-        return admin_fail(a, -ERR_INVALID_ARG, "--mode: '%s' is none of LoadBalance, HeadTarget, TailTarget, 0, 1, 2...", text);
+        return admin_fail(a, -ERR_INVALID_ARG,
+                          "--mode: '%s' is none of LoadBalance, HeadTarget, TailTarget, 0, 1, 2...",
+                          text);
     *ret = (struct read_options){ .choice = TARGET_INDEX, .target_index = (uint32_t)index };
     return 0;
 }
@@ -44,7 +48,8 @@ static int run_read_file(struct admin *a, const struct arguments *args)
 {
     struct inode inode;
     struct read_options options;
-    const char *path = argument_text(args, "path", ""), *output = argument_text(args, "--output", NULL);
+    const char *path = argument_text(args, "path", ""),
+               *output = argument_text(args, "--output", NULL);
     int r = parse_mode(a, argument_text(args, "--mode", NULL), &options);
     if (r >= 0) r = file_of(a, path, &inode);
     if (r < 0) return r;
@@ -68,7 +73,8 @@ static int run_read_file(struct admin *a, const struct arguments *args)
     }
     if (out && fclose(out) != 0 && n >= 0) n = error_from_errno(errno);
     if (n < 0) return admin_fail(a, (int)n, "%s: at byte %llu", path, (unsigned long long)at);
-    fprintf(a->printer.out, "read length %llu, checksum CRC32C(%08X)\n", (unsigned long long)total, crc);
+    fprintf(a->printer.out, "read length %llu, checksum CRC32C(%08X)\n", (unsigned long long)total,
+            crc);
     return 0;
 }
 
@@ -94,7 +100,8 @@ static int settle(struct admin *a, const struct inode *inode, uint64_t end)
 static int run_write_file(struct admin *a, const struct arguments *args)
 {
     struct inode inode;
-    const char *path = argument_text(args, "path", ""), *input = argument_text(args, "--input", NULL);
+    const char *path = argument_text(args, "path", ""),
+               *input = argument_text(args, "--input", NULL);
     int r = file_of(a, path, &inode);
     if (r < 0) return r;
     FILE *in = input ? fopen(input, "r") : stdin;
@@ -113,7 +120,9 @@ static int run_write_file(struct admin *a, const struct arguments *args)
     if (input) fclose(in);
     if (r < 0) return admin_fail(a, r, "%s: near byte %llu", path, (unsigned long long)at);
     r = settle(a, &inode, at);
-    if (r >= 0) fprintf(a->printer.out, "write length %llu, checksum CRC32C(%08X)\n", (unsigned long long)total, crc);
+    if (r >= 0)
+        fprintf(a->printer.out, "write length %llu, checksum CRC32C(%08X)\n",
+                (unsigned long long)total, crc);
     return r;
 }
 
@@ -130,8 +139,8 @@ struct replica_sum {
     int error;
 };
 
-static int sum_chunk(struct admin *a, uint32_t chain_id, struct chunk_id chunk, uint32_t size, uint32_t replica,
-                     uint8_t *piece, struct replica_sum *ret)
+static int sum_chunk(struct admin *a, uint32_t chain_id, struct chunk_id chunk, uint32_t size,
+                     uint32_t replica, uint8_t *piece, struct replica_sum *ret)
 {
     struct chunk_read read = { .chain_id = chain_id, .chunk = chunk, .length = size, .to = piece };
     struct read_options options = { .choice = TARGET_INDEX, .target_index = replica };
@@ -145,15 +154,17 @@ static int sum_chunk(struct admin *a, uint32_t chain_id, struct chunk_id chunk, 
 }
 
 /* Reads chunk @index from each serving replica. Differences are counted and told. */
-static int compare_chunk(struct admin *a, const char *path, const struct inode *inode, uint32_t index, uint8_t *piece,
-                         uint32_t *crc, uint64_t *bytes, uint32_t *differences)
+static int compare_chunk(struct admin *a, const char *path, const struct inode *inode,
+                         uint32_t index, uint8_t *piece, uint32_t *crc, uint64_t *bytes,
+                         uint32_t *differences)
 {
     uint32_t chain_id;
     int r = file_chain_of(admin_routing(a), &inode->layout, index, &chain_id);
     if (r < 0) return r;
     const struct chain_info *chain = routing_chain(admin_routing(a), chain_id);
     uint32_t count = 0, version = chain ? chain->version : 0;
-    while (chain && count < chain->members.count && chain->members.items[count].public_state == PUBLIC_SERVING)
+    while (chain && count < chain->members.count &&
+           chain->members.items[count].public_state == PUBLIC_SERVING)
         count++;
     if (!count) return -ERR_NOT_AVAILABLE;
     struct replica_sum first = { 0 };
@@ -161,18 +172,23 @@ static int compare_chunk(struct admin *a, const char *path, const struct inode *
                                inode->length - (uint64_t)index * inode->layout.chunk_size);
     for (uint32_t i = 0; i < count; i++) {
         struct replica_sum sum;
-        r = sum_chunk(a, chain_id, (struct chunk_id){ inode->id, index }, inode->layout.chunk_size, i, piece, &sum);
+        r = sum_chunk(a, chain_id, (struct chunk_id){ inode->id, index }, inode->layout.chunk_size,
+                      i, piece, &sum);
         if (i == 0) first = sum;
         bool differs = r < 0 || sum.crc != first.crc || sum.length != first.length;
         if (i == 0 && r >= 0) {
-            memset(piece + MIN_OF(sum.length, expected), 0, expected - MIN_OF(sum.length, expected));
+            memset(piece + MIN_OF(sum.length, expected), 0,
+                   expected - MIN_OF(sum.length, expected));
             *crc = crc32c(*crc, piece, expected);
             *bytes += expected;
         }
         if (!differs) continue;
         ++*differences;
-        fprintf(a->printer.out, "%s: chunk %u, chain %u version %u, replica %u differs: %s, length %llu, CRC32C %08X\n", path,
-                index, chain_id, version, i, r < 0 ? error_name(r) : "content", (unsigned long long)sum.length, sum.crc);
+        fprintf(
+            a->printer.out,
+            "%s: chunk %u, chain %u version %u, replica %u differs: %s, length %llu, CRC32C %08X\n",
+            path, index, chain_id, version, i, r < 0 ? error_name(r) : "content",
+            (unsigned long long)sum.length, sum.crc);
     }
     return 0;
 }
@@ -188,7 +204,9 @@ static int checksum_file(struct admin *a, const char *path)
     for (uint64_t i = 0; r >= 0 && i < count; i++)
         r = compare_chunk(a, path, &inode, (uint32_t)i, piece, &crc, &bytes, &differences);
     if (r < 0) return admin_fail(a, r, "%s: %s", path, error_sentence(r));
-    if (differences) return admin_fail(a, -ERR_CHECKSUM_MISMATCH, "%s: %u chunks of replicas differ", path, differences);
+    if (differences)
+        return admin_fail(a, -ERR_CHECKSUM_MISMATCH, "%s: %u chunks of replicas differ", path,
+                          differences);
     fprintf(a->printer.out, "%s CRC32C(%08X)\n", path, crc);
     return 0;
 }
@@ -205,8 +223,12 @@ static int run_checksum(struct admin *a, const struct arguments *args)
 }
 
 const struct command_spec data_commands[] = {
-    { "read-file", run_read_file, read_spec, "Reads a file, perhaps from one replica, and shows its checksum.\n  read-file /f --mode 2 -o copy" },
-    { "write-file", run_write_file, write_spec, "Writes bytes into an existing file.\n  write-file /f -i local" },
-    { "checksum", run_checksum, checksum_spec, "Reads every replica of files and compares them.\n  checksum /f" },
+    { "read-file", run_read_file, read_spec,
+      "Reads a file, perhaps from one replica, and shows its checksum.\n  read-file /f --mode 2 -o "
+      "copy" },
+    { "write-file", run_write_file, write_spec,
+      "Writes bytes into an existing file.\n  write-file /f -i local" },
+    { "checksum", run_checksum, checksum_spec,
+      "Reads every replica of files and compares them.\n  checksum /f" },
     { NULL, NULL, NULL, NULL },
 };

@@ -26,7 +26,8 @@ static const struct argument_spec ls_spec[] = {
     { NULL, NULL, ARG_FLAG, false, NULL },
 };
 
-static void ls_row(struct admin *a, struct print_table *t, const struct dentry *entry, const struct inode *inode)
+static void ls_row(struct admin *a, struct print_table *t, const struct dentry *entry,
+                   const struct inode *inode)
 {
     char when[32];
     table_cell(t, "%.*s", (int)entry->name.size, (const char *)entry->name.base);
@@ -46,7 +47,8 @@ static void ls_row(struct admin *a, struct print_table *t, const struct dentry *
 
 static int run_ls(struct admin *a, const struct arguments *args)
 {
-    static const char *const headers[] = { "Name", "Type", "Inode", "Modified", "Length", "Permission" };
+    static const char *const headers[] = { "Name",     "Type",   "Inode",
+                                           "Modified", "Length", "Permission" };
     struct inode dir;
     bool with_status = argument_flag(args, "--status");
     uint64_t limit = argument_number(args, "--limit", UINT32_MAX);
@@ -91,7 +93,9 @@ static int run_cd(struct admin *a, const struct arguments *args)
     struct bytes path;
     int r = admin_walk(a, argument_text(args, "path", "/"), true, &dir);
     if (r < 0) return r;
-    if (!S_ISDIR(dir.mode)) return admin_fail(a, -ERR_META_NOT_DIRECTORY, "%s is not a directory", argument_text(args, "path", ""));
+    if (!S_ISDIR(dir.mode))
+        return admin_fail(a, -ERR_META_NOT_DIRECTORY, "%s is not a directory",
+                          argument_text(args, "path", ""));
     r = real_path(a, dir.id, &path);
     if (r < 0) return r;
     free(a->cwd);
@@ -114,8 +118,8 @@ static int run_getrealpath(struct admin *a, const struct arguments *args)
     r = admin_walk_parent(a, text, &parent, &name);
     if (r >= 0) r = real_path(a, parent.id, &path);
     if (r < 0) return r;
-    fprintf(a->printer.out, "%.*s/%.*s\n", path.size > 1 ? (int)path.size : 0, (const char *)path.base, (int)name.size,
-            (const char *)name.base);
+    fprintf(a->printer.out, "%.*s/%.*s\n", path.size > 1 ? (int)path.size : 0,
+            (const char *)path.base, (int)name.size, (const char *)name.base);
     return 0;
 }
 
@@ -130,7 +134,8 @@ static const struct argument_spec stat_spec[] = {
     { NULL, NULL, ARG_FLAG, false, NULL },
 };
 
-static void print_layout(struct admin *a, struct print_table *t, const struct inode *i, bool with_chains)
+static void print_layout(struct admin *a, struct print_table *t, const struct inode *i,
+                         bool with_chains)
 {
     const struct layout *l = &i->layout;
     block_row(t, "Layout-ChainTable", "%u", l->table_id);
@@ -150,7 +155,8 @@ static void print_layout(struct admin *a, struct print_table *t, const struct in
 
 static int print_chunks(struct admin *a, const struct inode *i)
 {
-    static const char *const headers[] = { "ChainId", "Chunks", "LastChunk", "LastChunkLength", "LastOffset", "Bytes" };
+    static const char *const headers[] = { "ChainId",         "Chunks",     "LastChunk",
+                                           "LastChunkLength", "LastOffset", "Bytes" };
     int r = admin_need_storage(a);
     if (r < 0) return r;
     struct print_table t;
@@ -162,7 +168,9 @@ static int print_chunks(struct admin *a, const struct inode *i)
         r = file_chain_of(admin_routing(a), &i->layout, c, &chain_id);
         if (r >= 0) r = chunks_query_last(a->storage, chain_id, i->id, 0, 1ull << 32, &last);
         if (r < 0) break;
-        uint64_t offset = last.chunk_count ? (uint64_t)last.last_index * i->layout.chunk_size + last.last_length : 0;
+        uint64_t offset = last.chunk_count
+                              ? (uint64_t)last.last_index * i->layout.chunk_size + last.last_length
+                              : 0;
         table_cell(&t, "%u", chain_id);
         table_cell(&t, "%u", last.chunk_count);
         table_cell(&t, "%u", last.last_index);
@@ -195,11 +203,14 @@ static int run_stat(struct admin *a, const struct arguments *args)
     block_row(&t, "Access", "%s", time_to_text((uint64_t)i.atime_ns, when, sizeof when));
     block_row(&t, "Change", "%s", time_to_text((uint64_t)i.ctime_ns, when, sizeof when));
     block_row(&t, "Modified", "%s", time_to_text((uint64_t)i.mtime_ns, when, sizeof when));
-    if (S_ISREG(i.mode)) block_row(&t, "Length", "%llu@%u", (unsigned long long)i.length, i.generation);
+    if (S_ISREG(i.mode))
+        block_row(&t, "Length", "%llu@%u", (unsigned long long)i.length, i.generation);
     if (S_ISDIR(i.mode)) block_row(&t, "ParentInode", "0x%016llx", (unsigned long long)i.parent);
-    if (S_ISLNK(i.mode)) block_row(&t, "Target", "%.*s", (int)i.symlink.size, (const char *)i.symlink.base);
+    if (S_ISLNK(i.mode))
+        block_row(&t, "Target", "%.*s", (int)i.symlink.size, (const char *)i.symlink.base);
     bool with_chains = argument_flag(args, "--display-chain-list");
-    if (with_chains || argument_flag(args, "--display-layout")) print_layout(a, &t, &i, with_chains);
+    if (with_chains || argument_flag(args, "--display-layout"))
+        print_layout(a, &t, &i, with_chains);
     table_end(&t);
     return argument_flag(args, "--display-chunks") && S_ISREG(i.mode) ? print_chunks(a, &i) : 0;
 }
@@ -209,13 +220,15 @@ static int run_stat(struct admin *a, const struct arguments *args)
 #define LAYOUT_ARGUMENTS                                                                           \
     { "--chain-table-id", NULL, ARG_U32, false, "chain table of files below" },                    \
         { "--chunk-size", NULL, ARG_SIZE, false, "a power of two, 64KB to 64MB" },                 \
-        { "--stripe-size", NULL, ARG_U32, false, "chains that a file is spread over" }
+    {                                                                                              \
+        "--stripe-size", NULL, ARG_U32, false, "chains that a file is spread over"                 \
+    }
 
 /* What is given changes @layout; the rest stays. */
 static bool layout_change(const struct arguments *args, struct layout *layout)
 {
-    bool any = argument(args, "--chain-table-id")->is_set || argument(args, "--chunk-size")->is_set ||
-               argument(args, "--stripe-size")->is_set;
+    bool any = argument(args, "--chain-table-id")->is_set ||
+               argument(args, "--chunk-size")->is_set || argument(args, "--stripe-size")->is_set;
     layout->table_id = (uint32_t)argument_number(args, "--chain-table-id", layout->table_id);
     layout->chunk_size = (uint32_t)argument_number(args, "--chunk-size", layout->chunk_size);
     layout->stripe = (uint32_t)argument_number(args, "--stripe-size", layout->stripe);
@@ -232,7 +245,8 @@ static const struct argument_spec mkdir_spec[] = {
     { NULL, NULL, ARG_FLAG, false, NULL },
 };
 
-static int make_entry(struct admin *a, const char *path, uint32_t mode, const char *symlink, const struct arguments *layout)
+static int make_entry(struct admin *a, const char *path, uint32_t mode, const char *symlink,
+                      const struct arguments *layout)
 {
     struct inode parent;
     struct create_request q = { .mode = mode, .exclusive = 1 };
@@ -277,8 +291,8 @@ static const struct argument_spec create_spec[] = {
 
 static int run_create(struct admin *a, const struct arguments *args)
 {
-    return make_entry(a, argument_text(args, "path", ""), S_IFREG | (uint32_t)argument_number(args, "--perm", 0644), NULL,
-                      args);
+    return make_entry(a, argument_text(args, "path", ""),
+                      S_IFREG | (uint32_t)argument_number(args, "--perm", 0644), NULL, args);
 }
 
 static const struct argument_spec ln_spec[] = {
@@ -289,7 +303,8 @@ static const struct argument_spec ln_spec[] = {
 
 static int run_ln(struct admin *a, const struct arguments *args)
 {
-    return make_entry(a, argument_text(args, "linkname", ""), S_IFLNK | 0777, argument_text(args, "target", ""), NULL);
+    return make_entry(a, argument_text(args, "linkname", ""), S_IFLNK | 0777,
+                      argument_text(args, "target", ""), NULL);
 }
 
 static const struct argument_spec rm_spec[] = {
@@ -309,7 +324,9 @@ static int run_rm(struct admin *a, const struct arguments *args)
     if (r < 0) return r;
     q.parent = parent.id;
     q.inode = victim.id;
-    q.kind = argument_flag(args, "--recursive") ? REMOVE_TREE : S_ISDIR(victim.mode) ? REMOVE_DIRECTORY : REMOVE_FILE;
+    q.kind = argument_flag(args, "--recursive") ? REMOVE_TREE
+             : S_ISDIR(victim.mode)             ? REMOVE_DIRECTORY
+                                                : REMOVE_FILE;
     admin_meta_base(a, &q.base);
     return admin_meta(a, RPC_METHOD(meta, remove), &q, &rep);
 }
@@ -353,17 +370,15 @@ static int run_set_layout(struct admin *a, const struct arguments *args)
     int r = admin_walk(a, argument_text(args, "path", ""), true, &dir);
     if (r < 0) return r;
     struct setattr_request q = { .inode = dir.id, .set = SETATTR_LAYOUT, .layout = dir.layout };
-    if (!layout_change(args, &q.layout)) return admin_fail(a, -ERR_WRONG_USAGE, "nothing to change: give a part of the layout");
+    if (!layout_change(args, &q.layout))
+        return admin_fail(a, -ERR_WRONG_USAGE, "nothing to change: give a part of the layout");
     return setattr_call(a, &q);
 }
 
 static const struct argument_spec set_perm_spec[] = {
-    { "path", NULL, ARG_TEXT, true, "" },
-    { "--uid", "-u", ARG_U32, false, "" },
-    { "--gid", "-g", ARG_U32, false, "" },
-    { "--perm", "-p", ARG_OCTAL, false, "" },
-    { "--iflags", NULL, ARG_U32, false, "" },
-    { NULL, NULL, ARG_FLAG, false, NULL },
+    { "path", NULL, ARG_TEXT, true, "" },     { "--uid", "-u", ARG_U32, false, "" },
+    { "--gid", "-g", ARG_U32, false, "" },    { "--perm", "-p", ARG_OCTAL, false, "" },
+    { "--iflags", NULL, ARG_U32, false, "" }, { NULL, NULL, ARG_FLAG, false, NULL },
 };
 
 static int run_set_perm(struct admin *a, const struct arguments *args)
@@ -431,13 +446,16 @@ const struct command_spec file_commands[] = {
     { "ls", run_ls, ls_spec, "Lists a directory.\n  ls -s /data" },
     { "cd", run_cd, path_spec, "Changes the current directory." },
     { "getrealpath", run_getrealpath, path_spec, "Shows the path without symlinks." },
-    { "stat", run_stat, stat_spec, "Shows an inode, its layout, its chunks.\n  stat --display-layout --display-chunks /data/f" },
-    { "mkdir", run_mkdir, mkdir_spec, "Makes a directory, perhaps with a layout of its own.\n  mkdir -p /a/b --chunk-size 4MB" },
+    { "stat", run_stat, stat_spec,
+      "Shows an inode, its layout, its chunks.\n  stat --display-layout --display-chunks /data/f" },
+    { "mkdir", run_mkdir, mkdir_spec,
+      "Makes a directory, perhaps with a layout of its own.\n  mkdir -p /a/b --chunk-size 4MB" },
     { "create", run_create, create_spec, "Makes an empty file." },
     { "ln", run_ln, ln_spec, "Makes a symlink." },
     { "rm", run_rm, rm_spec, "Removes a file, an empty directory, or a tree with -r." },
     { "mv", run_mv, mv_spec, "Renames." },
-    { "set-layout", run_set_layout, set_layout_spec, "Changes the layout for files made in a directory from now on." },
+    { "set-layout", run_set_layout, set_layout_spec,
+      "Changes the layout for files made in a directory from now on." },
     { "set-perm", run_set_perm, set_perm_spec, "Changes owner, group, mode or flags." },
     { "gc-list", run_gc_list, gc_spec, "Lists what was removed and waits to be collected." },
     { "session-prune", run_session_prune, no_spec, "Ends the sessions of clients that are gone." },

@@ -39,7 +39,8 @@ static void config_cell(struct print_table *t, uint64_t version, uint8_t status,
 
 static int compare_nodes(const void *x, const void *y)
 {
-    const struct node_info *a = *(const struct node_info *const *)x, *b = *(const struct node_info *const *)y;
+    const struct node_info *a = *(const struct node_info *const *)x,
+                           *b = *(const struct node_info *const *)y;
     if (a->type != b->type) return a->type < b->type ? -1 : 1;
     if (a->status != b->status) return a->status < b->status ? -1 : 1;
     return (a->node_id > b->node_id) - (a->node_id < b->node_id);
@@ -54,15 +55,24 @@ static int refresh(struct admin *a)
 
 static int run_list_nodes(struct admin *a, const struct arguments *args)
 {
-    static const char *const headers[] = { "Id",   "Type", "Status",            "Hostname",      "Pid",
-                                           "Tags", "LastHeartbeatTime", "ConfigVersion", "ReleaseVersion" };
+    static const char *const headers[] = { "Id",
+                                           "Type",
+                                           "Status",
+                                           "Hostname",
+                                           "Pid",
+                                           "Tags",
+                                           "LastHeartbeatTime",
+                                           "ConfigVersion",
+                                           "ReleaseVersion" };
     struct empty_record none = { 0 };
     struct config_versions_reply versions = { 0 };
     int r = refresh(a);
     if (r >= 0) r = admin_mgmtd(a, RPC_METHOD(mgmtd, get_config_versions), &none, &versions);
     if (r < 0) return r;
     struct routing *routing = admin_routing(a);
-    const struct node_info **nodes = arena_array(&a->arena, const struct node_info *, routing->nodes.count), *node;
+    const struct node_info **nodes = arena_array(&a->arena, const struct node_info *,
+                                                 routing->nodes.count),
+                           *node;
     size_t at = 0, count = 0;
     while ((node = map_next(&routing->nodes, &at)))
         nodes[count++] = node;
@@ -79,7 +89,8 @@ static int run_list_nodes(struct admin *a, const struct arguments *args)
         table_cell(&t, "%u", node->pid);
         table_cell(&t, "%s", tags_text(a, &node->tags));
         table_cell(&t, "%s", time_to_text(node->last_heartbeat_wall_ns, when, sizeof when));
-        config_cell(&t, node->config_version, node->config_status, latest_config(&versions, node->type));
+        config_cell(&t, node->config_version, node->config_status,
+                    latest_config(&versions, node->type));
         table_cell(&t, "%.*s", (int)node->release.size, (const char *)node->release.base);
     }
     table_end(&t);
@@ -88,9 +99,9 @@ static int run_list_nodes(struct admin *a, const struct arguments *args)
 
 static int run_list_clients(struct admin *a, const struct arguments *args)
 {
-    static const char *const headers[] = { "ClientId",      "ClientStart", "SessionStart", "LastExtend",
-                                           "ConfigVersion", "Hostname",    "Description",  "Tags",
-                                           "ReleaseVersion" };
+    static const char *const headers[] = { "ClientId",    "ClientStart",   "SessionStart",
+                                           "LastExtend",  "ConfigVersion", "Hostname",
+                                           "Description", "Tags",          "ReleaseVersion" };
     struct empty_record none = { 0 };
     struct list_sessions_reply rep = { 0 };
     int r = admin_mgmtd(a, RPC_METHOD(mgmtd, list_sessions), &none, &rep);
@@ -100,7 +111,8 @@ static int run_list_clients(struct admin *a, const struct arguments *args)
     table_begin(&t, &a->printer, ARRAY_SIZE(headers), headers);
     for (uint32_t i = 0; i < rep.sessions.count; i++) {
         const struct client_session *s = &rep.sessions.items[i];
-        table_cell(&t, "%016llx%016llx", (unsigned long long)s->client.high, (unsigned long long)s->client.low);
+        table_cell(&t, "%016llx%016llx", (unsigned long long)s->client.high,
+                   (unsigned long long)s->client.low);
         table_cell(&t, "%s", time_to_text(s->client_start_wall_ns, when, sizeof when));
         table_cell(&t, "%s", time_to_text(s->session_start_wall_ns, when, sizeof when));
         table_cell(&t, "%s", time_to_text(s->last_extend_wall_ns, when, sizeof when));
@@ -122,11 +134,15 @@ static const struct argument_spec node_type_spec[] = {
     { NULL, NULL, ARG_FLAG, false, NULL },
 };
 
-static int register_call(struct admin *a, const struct arguments *args, const struct rpc_method *method)
+static int register_call(struct admin *a, const struct arguments *args,
+                         const struct rpc_method *method)
 {
     int type = node_type_parse(argument_text(args, "type", ""));
-    if (type < 0) return admin_fail(a, -ERR_INVALID_ARG, "type: '%s' is no type of node", argument_text(args, "type", ""));
-    struct register_node_request q = { (uint32_t)argument_number(args, "nodeId", 0), (uint8_t)type };
+    if (type < 0)
+        return admin_fail(a, -ERR_INVALID_ARG, "type: '%s' is no type of node",
+                          argument_text(args, "type", ""));
+    struct register_node_request q = { (uint32_t)argument_number(args, "nodeId", 0),
+                                       (uint8_t)type };
     struct empty_record none;
     return admin_mgmtd(a, method, &q, &none);
 }
@@ -172,11 +188,14 @@ static int run_set_node_tags(struct admin *a, const struct arguments *args)
     static const char *const modes[] = { "replace", "update", "remove" };
     const char *mode = argument_text(args, "mode", "");
     const struct argument_value *words = argument(args, "tags");
-    struct set_node_tags_request q = { .node_id = (uint32_t)argument_number(args, "--node-id", 0), .mode = UINT8_MAX };
+    struct set_node_tags_request q = { .node_id = (uint32_t)argument_number(args, "--node-id", 0),
+                                       .mode = UINT8_MAX };
     struct node_reply rep = { 0 };
     for (uint8_t i = 0; i < ARRAY_SIZE(modes); i++)
         if (!strcmp(modes[i], mode)) q.mode = i;
-    if (q.mode == UINT8_MAX) return admin_fail(a, -ERR_INVALID_ARG, "mode: '%s' is none of replace, update, remove", mode);
+    if (q.mode == UINT8_MAX)
+        return admin_fail(a, -ERR_INVALID_ARG, "mode: '%s' is none of replace, update, remove",
+                          mode);
     q.tags = (struct tag_list){ arena_array(&a->arena, struct tag, words->count), words->count };
     for (uint32_t i = 0; i < words->count; i++) {
         size_t key = strcspn(words->texts[i], "=");
@@ -247,7 +266,8 @@ static int csv_numbers(const char *line, uint64_t *ret, uint32_t max_count)
 static const struct argument_spec upload_chains_spec[] = {
     { "file", NULL, ARG_TEXT, true, "CSV: ChainId,TargetId,..." },
     { "--dump-template", "-d", ARG_FLAG, false, "write an example there instead" },
-    { "--set-preferred-target-order", NULL, ARG_FLAG, false, "the order given is the preferred one" },
+    { "--set-preferred-target-order", NULL, ARG_FLAG, false,
+      "the order given is the preferred one" },
     { NULL, NULL, ARG_FLAG, false, NULL },
 };
 
@@ -264,7 +284,8 @@ static int chains_read(struct admin *a, const char *path, struct chain_spec_list
     if (r < 0) return r;
     const char *header = csv_line(&csv);
     if (!header || strncmp(header, "ChainId,TargetId", 16) != 0)
-        return admin_fail(a, -ERR_INVALID_FORMAT, "%s: the first line must be ChainId,TargetId,...", path);
+        return admin_fail(a, -ERR_INVALID_FORMAT, "%s: the first line must be ChainId,TargetId,...",
+                          path);
     uint32_t capacity = 0;
     int width = 0;
     char *line;
@@ -273,8 +294,8 @@ static int chains_read(struct admin *a, const char *path, struct chain_spec_list
         int n = csv_numbers(line, row, ARRAY_SIZE(row));
         if (n < 2 || (width && n != width) || row[0] == 0 || row[0] > UINT32_MAX)
             return admin_fail(a, -ERR_INVALID_FORMAT,
-                              "%s, line %u: '%s' is not a chain id up to 4294967295 and %s targets", path, csv.line, line,
-                              width ? "as many" : "1 to 16");
+                              "%s, line %u: '%s' is not a chain id up to 4294967295 and %s targets",
+                              path, csv.line, line, width ? "as many" : "1 to 16");
         width = n;
         if (ret->count == capacity) {
             struct chain_spec *more = arena_array(&a->arena, struct chain_spec, capacity * 2 + 64);
@@ -284,7 +305,8 @@ static int chains_read(struct admin *a, const char *path, struct chain_spec_list
         }
         struct chain_spec *chain = &ret->items[ret->count++];
         chain->chain_id = (uint32_t)row[0];
-        chain->targets = (struct u64_list){ arena_array(&a->arena, uint64_t, (uint32_t)n), (uint32_t)n - 1 };
+        chain->targets =
+            (struct u64_list){ arena_array(&a->arena, uint64_t, (uint32_t)n), (uint32_t)n - 1 };
         memcpy(chain->targets.items, row + 1, ((size_t)n - 1) * sizeof row[0]);
     }
     return ret->count ? 0 : admin_fail(a, -ERR_INVALID_FORMAT, "%s has no chains", path);
@@ -294,8 +316,10 @@ static int run_upload_chains(struct admin *a, const struct arguments *args)
 {
     const char *path = argument_text(args, "file", "");
     if (argument_flag(args, "--dump-template"))
-        return dump_text(a, path, "ChainId,TargetId,TargetId\n100001,10001,20001\n100002,10002,20002\n");
-    struct set_chains_request q = { .set_preferred_order = argument_flag(args, "--set-preferred-target-order") };
+        return dump_text(a, path,
+                         "ChainId,TargetId,TargetId\n100001,10001,20001\n100002,10002,20002\n");
+    struct set_chains_request q = { .set_preferred_order =
+                                        argument_flag(args, "--set-preferred-target-order") };
     struct empty_record none;
     int r = chains_read(a, path, &q.chains);
     if (r >= 0) r = admin_mgmtd(a, RPC_METHOD(mgmtd, set_chains), &q, &none);
@@ -315,7 +339,8 @@ static const struct argument_spec upload_table_spec[] = {
 static int run_upload_chain_table(struct admin *a, const struct arguments *args)
 {
     const char *path = argument_text(args, "file", "");
-    if (argument_flag(args, "--dump-template")) return dump_text(a, path, "ChainId\n100001\n100002\n");
+    if (argument_flag(args, "--dump-template"))
+        return dump_text(a, path, "ChainId\n100001\n100002\n");
     struct csv csv;
     struct set_chain_table_request q = { .table_id = (uint32_t)argument_number(args, "tableId", 0),
                                          .desc = bytes_of_text(argument_text(args, "--desc", "")) };
@@ -329,12 +354,15 @@ static int run_upload_chain_table(struct admin *a, const struct arguments *args)
     while ((line = csv_line(&csv))) {
         uint64_t id;
         if (csv_numbers(line, &id, 1) != 1 || id == 0 || id > UINT32_MAX)
-            return admin_fail(a, -ERR_INVALID_FORMAT, "%s, line %u: '%s' is no chain id (1 to 4294967295)", path, csv.line, line);
+            return admin_fail(a, -ERR_INVALID_FORMAT,
+                              "%s, line %u: '%s' is no chain id (1 to 4294967295)", path, csv.line,
+                              line);
         q.chains.items[q.chains.count++] = (uint32_t)id;
     }
     r = admin_mgmtd(a, RPC_METHOD(mgmtd, set_chain_table), &q, &rep);
     if (r < 0) return r;
-    fprintf(a->printer.out, "Upload ChainTableId(%u) of ChainTableVersion(%u) succeeded\n", q.table_id, rep.version);
+    fprintf(a->printer.out, "Upload ChainTableId(%u) of ChainTableVersion(%u) succeeded\n",
+            q.table_id, rep.version);
     return 0;
 }
 
@@ -355,13 +383,15 @@ static char *order_text(struct admin *a, const struct u64_list *order)
 {
     char *text = arena_printf(&a->arena, "[");
     for (uint32_t i = 0; i < order->count; i++)
-        text = arena_printf(&a->arena, "%s%s%llu", text, i ? "," : "", (unsigned long long)order->items[i]);
+        text = arena_printf(&a->arena, "%s%s%llu", text, i ? "," : "",
+                            (unsigned long long)order->items[i]);
     return arena_printf(&a->arena, "%s]", text);
 }
 
 static int compare_chains(const void *x, const void *y)
 {
-    const struct chain_info *a = *(const struct chain_info *const *)x, *b = *(const struct chain_info *const *)y;
+    const struct chain_info *a = *(const struct chain_info *const *)x,
+                            *b = *(const struct chain_info *const *)y;
     return (a->chain_id > b->chain_id) - (a->chain_id < b->chain_id);
 }
 
@@ -391,8 +421,8 @@ static void member_cells(struct print_table *t, const struct chain_info *chain, 
             continue;
         }
         const struct chain_member *m = &chain->members.items[i];
-        table_cell(t, "%llu(%s-%s)", (unsigned long long)m->target_id, public_state_name(m->public_state),
-                   local_state_name(m->local_state));
+        table_cell(t, "%llu(%s-%s)", (unsigned long long)m->target_id,
+                   public_state_name(m->public_state), local_state_name(m->local_state));
     }
 }
 
@@ -410,16 +440,21 @@ static uint32_t widest(const struct chain_info **chains, size_t count)
     return width;
 }
 
-static void print_chains(struct admin *a, const struct chain_info **chains, size_t count, const struct chain_table *table)
+static void print_chains(struct admin *a, const struct chain_info **chains, size_t count,
+                         const struct chain_table *table)
 {
-    static const char *const plain[] = { "ChainId", "ReferencedBy", "ChainVersion", "Status", "PreferredOrder" };
-    static const char *const of_table[] = { "ChainId", "ChainTable", "ChainTableVersion", "ChainVersion", "Status", "PreferredOrder" };
+    static const char *const plain[] = { "ChainId", "ReferencedBy", "ChainVersion", "Status",
+                                         "PreferredOrder" };
+    static const char *const of_table[] = { "ChainId",      "ChainTable", "ChainTableVersion",
+                                            "ChainVersion", "Status",     "PreferredOrder" };
     const char *headers[8 + CHAIN_TARGET_COUNT_MAX];
-    uint32_t columns = 0, fixed = table ? ARRAY_SIZE(of_table) : ARRAY_SIZE(plain), width = widest(chains, count);
+    uint32_t columns = 0, fixed = table ? ARRAY_SIZE(of_table) : ARRAY_SIZE(plain),
+             width = widest(chains, count);
     for (; columns < fixed; columns++)
         headers[columns] = table ? of_table[columns] : plain[columns];
     for (uint32_t i = 0; i < width; i++) /* JSON needs names that differ */
-        headers[columns++] = a->printer.is_json ? arena_printf(&a->arena, "Target%u", i + 1) : "Target";
+        headers[columns++] =
+            a->printer.is_json ? arena_printf(&a->arena, "Target%u", i + 1) : "Target";
     struct print_table t;
     table_begin(&t, &a->printer, columns, headers);
     for (size_t i = 0; i < count; i++) {
@@ -456,7 +491,9 @@ static int run_list_chains(struct admin *a, const struct arguments *args)
     uint32_t id = (uint32_t)argument_number(args, "--table-id", 0);
     const struct chain_table *table =
         routing_table(routing, id, (uint32_t)argument_number(args, "--table-version", 0));
-    if (!table) return admin_fail(a, -ERR_MGMTD_INVALID_CHAIN_TABLE, "there is no chain table %u of that version", id);
+    if (!table)
+        return admin_fail(a, -ERR_MGMTD_INVALID_CHAIN_TABLE,
+                          "there is no chain table %u of that version", id);
     chains = arena_array(&a->arena, const struct chain_info *, table->chains.count);
     for (uint32_t i = 0; i < table->chains.count; i++)
         if ((chain = routing_chain(routing, table->chains.items[i]))) chains[count++] = chain;
@@ -466,7 +503,8 @@ static int run_list_chains(struct admin *a, const struct arguments *args)
 
 static int compare_tables(const void *x, const void *y)
 {
-    const struct chain_table *a = *(const struct chain_table *const *)x, *b = *(const struct chain_table *const *)y;
+    const struct chain_table *a = *(const struct chain_table *const *)x,
+                             *b = *(const struct chain_table *const *)y;
     if (a->table_id != b->table_id) return a->table_id < b->table_id ? -1 : 1;
     return (a->version > b->version) - (a->version < b->version);
 }
@@ -487,11 +525,13 @@ static char *replica_counts(struct admin *a, const struct chain_table *table)
 
 static int run_list_chain_tables(struct admin *a, const struct arguments *args)
 {
-    static const char *const headers[] = { "ChainTableId", "ChainTableVersion", "ChainCount", "ReplicaCount", "Desc" };
+    static const char *const headers[] = { "ChainTableId", "ChainTableVersion", "ChainCount",
+                                           "ReplicaCount", "Desc" };
     int r = refresh(a);
     if (r < 0) return r;
     struct routing *routing = admin_routing(a);
-    const struct chain_table *table, **tables = arena_array(&a->arena, const struct chain_table *, routing->tables.count);
+    const struct chain_table *table,
+        **tables = arena_array(&a->arena, const struct chain_table *, routing->tables.count);
     size_t count = 0, at = 0;
     while ((table = map_next(&routing->tables, &at)))
         tables[count++] = table;
@@ -596,24 +636,31 @@ static int run_dump_chain_table(struct admin *a, const struct arguments *args)
     const char *path = argument_text(args, "file", "");
     const struct chain_table *table =
         routing_table(admin_routing(a), id, (uint32_t)argument_number(args, "--table-version", 0));
-    if (!table) return admin_fail(a, -ERR_MGMTD_INVALID_CHAIN_TABLE, "there is no chain table %u of that version", id);
+    if (!table)
+        return admin_fail(a, -ERR_MGMTD_INVALID_CHAIN_TABLE,
+                          "there is no chain table %u of that version", id);
     char *text = arena_printf(&a->arena, "ChainId\n");
     for (uint32_t i = 0; i < table->chains.count; i++)
         text = arena_printf(&a->arena, "%s%u\n", text, table->chains.items[i]);
     r = dump_text(a, path, text);
     if (r >= 0)
-        fprintf(a->printer.out, "Dump ChainTableId(%u) of ChainTableVersion(%u) to %s succeeded\n", id, table->version, path);
+        fprintf(a->printer.out, "Dump ChainTableId(%u) of ChainTableVersion(%u) to %s succeeded\n",
+                id, table->version, path);
     return r;
 }
 
 const struct command_spec routing_commands[] = {
-    { "list-nodes", run_list_nodes, no_spec, "Lists the services of the cluster.\n  list-nodes --json" },
-    { "list-clients", run_list_clients, no_spec, "Lists the mounts and tools that have a session." },
+    { "list-nodes", run_list_nodes, no_spec,
+      "Lists the services of the cluster.\n  list-nodes --json" },
+    { "list-clients", run_list_clients, no_spec,
+      "Lists the mounts and tools that have a session." },
     { "register-node", run_register_node, node_type_spec, "Makes a node known before it runs." },
-    { "unregister-node", run_unregister_node, node_type_spec, "Forgets a node that is disabled or failed and holds no target." },
+    { "unregister-node", run_unregister_node, node_type_spec,
+      "Forgets a node that is disabled or failed and holds no target." },
     { "enable-node", run_enable_node, node_spec, "Lets a disabled node in again." },
     { "disable-node", run_disable_node, node_spec, "Keeps a node out; its targets go offline." },
-    { "set-node-tags", run_set_node_tags, tags_spec, "Changes a node's tags.\n  set-node-tags -n 1001 update zone=a" },
+    { "set-node-tags", run_set_node_tags, tags_spec,
+      "Changes a node's tags.\n  set-node-tags -n 1001 update zone=a" },
     { "upload-chains", run_upload_chains, upload_chains_spec,
       "Makes the chains of a CSV file; those that exist must have the same targets.\n"
       "  upload-chains output/generated_chains.csv" },
@@ -621,12 +668,17 @@ const struct command_spec routing_commands[] = {
       "Makes a chain table, or its next version if the chains differ.\n"
       "  upload-chain-table --desc stage 1 output/generated_chain_table.csv" },
     { "dump-chain-table", run_dump_chain_table, dump_table_spec, "Writes a chain table as CSV." },
-    { "list-chain-tables", run_list_chain_tables, no_spec, "Lists all versions of all chain tables." },
-    { "list-chains", run_list_chains, list_chains_spec, "Lists chains with their targets' states.\n  list-chains -t 1" },
-    { "update-chain", run_update_chain, update_chain_spec, "Adds a target to a chain, or takes one out that is offline." },
+    { "list-chain-tables", run_list_chain_tables, no_spec,
+      "Lists all versions of all chain tables." },
+    { "list-chains", run_list_chains, list_chains_spec,
+      "Lists chains with their targets' states.\n  list-chains -t 1" },
+    { "update-chain", run_update_chain, update_chain_spec,
+      "Adds a target to a chain, or takes one out that is offline." },
     { "rotate-lastsrv", run_rotate_lastsrv, chain_spec,
       "Gives up the last target that served and takes the next one. May lose data." },
-    { "rotate-as-preferred-order", run_rotate_as_preferred, chain_spec, "One step towards the preferred order." },
-    { "set-preferred-target-order", run_set_preferred, preferred_spec, "Sets the preferred order of a chain." },
+    { "rotate-as-preferred-order", run_rotate_as_preferred, chain_spec,
+      "One step towards the preferred order." },
+    { "set-preferred-target-order", run_set_preferred, preferred_spec,
+      "Sets the preferred order of a chain." },
     { NULL, NULL, NULL, NULL },
 };

@@ -12,9 +12,11 @@ static const struct argument_spec create_spec[] = {
     { "--disk-index", NULL, ARG_U32, true, "position in the node's target_paths, from 0" },
     { "--target-id", NULL, ARG_U64, true, "" },
     { "--chain-id", NULL, ARG_U32, true, "" },
-    { "--chunk-size", NULL, ARG_TEXTS, false, "accepted and without effect: a disk takes every chunk size" },
+    { "--chunk-size", NULL, ARG_TEXTS, false,
+      "accepted and without effect: a disk takes every chunk size" },
     { "--add-chunk-size", NULL, ARG_FLAG, false, "accepted and without effect" },
-    { "--use-new-chunk-engine", NULL, ARG_FLAG, false, "accepted and without effect: there is one engine" },
+    { "--use-new-chunk-engine", NULL, ARG_FLAG, false,
+      "accepted and without effect: there is one engine" },
     { NULL, NULL, ARG_FLAG, false, NULL },
 };
 
@@ -23,7 +25,8 @@ static bool is_last_server(struct admin *a, uint32_t chain_id, uint64_t target_i
 {
     const struct chain_info *chain = routing_chain(admin_routing(a), chain_id);
     for (uint32_t i = 0; chain && chain->members.count > 1 && i < chain->members.count; i++)
-        if (chain->members.items[i].target_id == target_id && chain->members.items[i].public_state == PUBLIC_LASTSRV)
+        if (chain->members.items[i].target_id == target_id &&
+            chain->members.items[i].public_state == PUBLIC_LASTSRV)
             return true;
     return false;
 }
@@ -32,19 +35,22 @@ static int run_create_target(struct admin *a, const struct arguments *args)
 {
     uint32_t node_id = (uint32_t)argument_number(args, "--node-id", 0);
     struct create_target_request q = { .target_id = argument_number(args, "--target-id", 0),
-                                       .disk_index = (uint32_t)argument_number(args, "--disk-index", 0),
+                                       .disk_index =
+                                           (uint32_t)argument_number(args, "--disk-index", 0),
                                        .chain_id = (uint32_t)argument_number(args, "--chain-id", 0),
                                        .allow_existing = 1 };
     struct empty_record none;
     int r = admin_need_mgmtd(a);
     if (r < 0) return r;
     if (is_last_server(a, q.chain_id, q.target_id))
-        return admin_fail(a, -ERR_INVALID_ARG, "target %llu was the last to serve chain %u: bring its disk back, or rotate-lastsrv",
-                          (unsigned long long)q.target_id, q.chain_id);
+        return admin_fail(
+            a, -ERR_INVALID_ARG,
+            "target %llu was the last to serve chain %u: bring its disk back, or rotate-lastsrv",
+            (unsigned long long)q.target_id, q.chain_id);
     r = admin_storage(a, node_id, RPC_METHOD(storage, create_target), &q, &none);
     if (r < 0) return r;
-    fprintf(a->printer.out, "Create target %llu on disk %u of %u succeeded\n", (unsigned long long)q.target_id,
-            q.disk_index, node_id);
+    fprintf(a->printer.out, "Create target %llu on disk %u of %u succeeded\n",
+            (unsigned long long)q.target_id, q.disk_index, node_id);
     return 0;
 }
 
@@ -62,14 +68,17 @@ static int create_of_disk(struct admin *a, uint32_t node_id, uint32_t disk, bool
     size_t at = 0;
     int first = 0;
     /* Collected before the first call: an update of the routing replaces the records. */
-    struct create_target_request *todo = arena_array(&a->arena, struct create_target_request, routing->chains.count);
+    struct create_target_request *todo =
+        arena_array(&a->arena, struct create_target_request, routing->chains.count);
     uint32_t count = 0;
     while ((chain = map_next(&routing->chains, &at))) {
         for (uint32_t i = 0; i < chain->members.count; i++) {
             const struct chain_member *m = &chain->members.items[i];
             bool is_here = m->node_id == node_id && m->disk_index == disk;
-            if (!is_here || (m->public_state == PUBLIC_LASTSRV && chain->members.count > 1)) continue;
-            todo[count++] = (struct create_target_request){ m->target_id, disk, chain->chain_id, allow_existing };
+            if (!is_here || (m->public_state == PUBLIC_LASTSRV && chain->members.count > 1))
+                continue;
+            todo[count++] = (struct create_target_request){ m->target_id, disk, chain->chain_id,
+                                                            allow_existing };
         }
     }
     for (uint32_t i = 0; i < count; i++) {
@@ -88,7 +97,8 @@ static int run_create_targets(struct admin *a, const struct arguments *args)
     const struct argument_value *disks = argument(args, "--disk-index");
     int first = admin_need_mgmtd(a);
     for (uint32_t i = 0; first >= 0 && i < disks->count; i++)
-        first = create_of_disk(a, (uint32_t)argument_number(args, "--node-id", 0), (uint32_t)disks->numbers[i],
+        first = create_of_disk(a, (uint32_t)argument_number(args, "--node-id", 0),
+                               (uint32_t)disks->numbers[i],
                                argument_flag(args, "--allow-existing-target"));
     return first;
 }
@@ -106,20 +116,24 @@ static uint32_t node_of_target(struct admin *a, uint64_t target_id)
     size_t at = 0;
     while ((chain = map_next(&admin_routing(a)->chains, &at)))
         for (uint32_t i = 0; i < chain->members.count; i++)
-            if (chain->members.items[i].target_id == target_id) return chain->members.items[i].node_id;
+            if (chain->members.items[i].target_id == target_id)
+                return chain->members.items[i].node_id;
     return 0;
 }
 
-static int target_call(struct admin *a, const struct arguments *args, const struct rpc_method *method, const char *verb)
+static int target_call(struct admin *a, const struct arguments *args,
+                       const struct rpc_method *method, const char *verb)
 {
-    struct target_request q = { argument_number(args, "--target-id", 0), argument_flag(args, "--force") };
+    struct target_request q = { argument_number(args, "--target-id", 0),
+                                argument_flag(args, "--force") };
     struct empty_record none;
     int r = admin_need_mgmtd(a);
     if (r < 0) return r;
     uint32_t node_id = (uint32_t)argument_number(args, "--node-id", node_of_target(a, q.target_id));
     r = admin_storage(a, node_id, method, &q, &none);
     if (r < 0) return r;
-    fprintf(a->printer.out, "%s target %llu of %u succeeded\n", verb, (unsigned long long)q.target_id, node_id);
+    fprintf(a->printer.out, "%s target %llu of %u succeeded\n", verb,
+            (unsigned long long)q.target_id, node_id);
     return 0;
 }
 
@@ -141,7 +155,8 @@ static const struct argument_spec list_targets_spec[] = {
 
 static int list_orphans(struct admin *a)
 {
-    static const char *const headers[] = { "TargetId", "LocalState", "NodeId", "DiskIndex", "UsedSize" };
+    static const char *const headers[] = { "TargetId", "LocalState", "NodeId", "DiskIndex",
+                                           "UsedSize" };
     struct empty_record none = { 0 };
     struct orphan_targets_reply rep = { 0 };
     int r = admin_mgmtd(a, RPC_METHOD(mgmtd, list_orphan_targets), &none, &rep);
@@ -177,7 +192,8 @@ static void target_rows(struct print_table *t, const struct chain_info *chain)
 
 static int compare_chains(const void *x, const void *y)
 {
-    const struct chain_info *a = *(const struct chain_info *const *)x, *b = *(const struct chain_info *const *)y;
+    const struct chain_info *a = *(const struct chain_info *const *)x,
+                            *b = *(const struct chain_info *const *)y;
     return (a->chain_id > b->chain_id) - (a->chain_id < b->chain_id);
 }
 
@@ -189,12 +205,14 @@ static int run_list_targets(struct admin *a, const struct arguments *args)
     int r = admin_need_mgmtd(a);
     if (r < 0) return r;
     struct routing *routing = admin_routing(a);
-    const struct chain_info *chain, **chains = arena_array(&a->arena, const struct chain_info *, routing->chains.count);
+    const struct chain_info *chain,
+        **chains = arena_array(&a->arena, const struct chain_info *, routing->chains.count);
     size_t at = 0, count = 0;
     uint32_t only = (uint32_t)argument_number(args, "--chain-id", 0);
     while ((chain = map_next(&routing->chains, &at)))
         if (!only || chain->chain_id == only) chains[count++] = chain;
-    if (only && !count) return admin_fail(a, -ERR_MGMTD_CHAIN_NOT_FOUND, "there is no chain %u", only);
+    if (only && !count)
+        return admin_fail(a, -ERR_MGMTD_CHAIN_NOT_FOUND, "there is no chain %u", only);
     qsort(chains, count, sizeof *chains, compare_chains);
     struct print_table t;
     table_begin(&t, &a->printer, ARRAY_SIZE(headers), headers);
@@ -206,7 +224,8 @@ static int run_list_targets(struct admin *a, const struct arguments *args)
 
 static int run_list_disks(struct admin *a, const struct arguments *args)
 {
-    static const char *const headers[] = { "NodeId", "DiskIndex", "Path", "Capacity", "Free", "Targets", "State" };
+    static const char *const headers[] = { "NodeId", "DiskIndex", "Path", "Capacity",
+                                           "Free",   "Targets",   "State" };
     struct empty_record none = { 0 };
     struct list_disks_reply rep = { 0 };
     int r = admin_mgmtd(a, RPC_METHOD(mgmtd, list_disks), &none, &rep);
@@ -238,14 +257,16 @@ static const struct argument_spec chunk_spec[] = {
 
 static int run_query_chunk(struct admin *a, const struct arguments *args)
 {
-    static const char *const headers[] = { "TargetId", "LocalState", "Found",  "ChainVersion", "Version",
-                                           "Pending",  "Length",     "CRC32C" };
-    struct chunk_id chunk = { argument_number(args, "--inode", 0), (uint32_t)argument_number(args, "--index", 0) };
+    static const char *const headers[] = { "TargetId", "LocalState", "Found",  "ChainVersion",
+                                           "Version",  "Pending",    "Length", "CRC32C" };
+    struct chunk_id chunk = { argument_number(args, "--inode", 0),
+                              (uint32_t)argument_number(args, "--index", 0) };
     struct chunk_reply *replies = NULL;
     uint32_t count = 0;
     int r = admin_need_storage(a);
     if (r < 0) return r;
-    r = chunks_query(a->storage, &a->arena, (uint32_t)argument_number(args, "--chain-id", 0), chunk, &replies, &count);
+    r = chunks_query(a->storage, &a->arena, (uint32_t)argument_number(args, "--chain-id", 0), chunk,
+                     &replies, &count);
     if (r < 0) return admin_fail(a, r, "%s", error_sentence(r));
     struct print_table t;
     table_begin(&t, &a->printer, ARRAY_SIZE(headers), headers);
@@ -265,7 +286,8 @@ static int run_query_chunk(struct admin *a, const struct arguments *args)
 
 static const struct argument_spec bootstrap_spec[] = {
     { "--replicas", NULL, ARG_U32, false, "targets of a chain; default 3" },
-    { "--storages", NULL, ARG_U32, false, "waits for so many storage nodes; default: as many as replicas" },
+    { "--storages", NULL, ARG_U32, false,
+      "waits for so many storage nodes; default: as many as replicas" },
     { "--targets-per-disk", NULL, ARG_U32, false, "at least; default 6" },
     { "--chunk-size", NULL, ARG_SIZE, false, "default 1MB" },
     { "--stripe", NULL, ARG_U32, false, "default: as many as storages" },
@@ -277,18 +299,21 @@ static int run_bootstrap(struct admin *a, const struct arguments *args)
     const struct admin_settings *s = a->settings;
     uint32_t replicas = (uint32_t)argument_number(args, "--replicas", 3);
     uint32_t storages = (uint32_t)argument_number(args, "--storages", replicas);
-    struct bootstrap_options options = { .cluster_id = s->cluster_id,
-                                         .kv_path = s->kv_path,
-                                         .cluster_key = s->cluster_key,
-                                         .mgmtd = s->mgmtd,
-                                         .token_file = s->token_file,
-                                         .storage_count = storages,
-                                         .replica_count = replicas,
-                                         .target_count = (uint32_t)argument_number(args, "--targets-per-disk", 6),
-                                         .chain_table = 1,
-                                         .chunk_bytes = argument_number(args, "--chunk-size", MIB),
-                                         .stripe = (uint32_t)argument_number(args, "--stripe", storages) };
-    if (!s->kv_path[0]) return admin_fail(a, -ERR_INVALID_CONFIG, "bootstrap works on the store: set kv_path");
+    struct bootstrap_options options = {
+        .cluster_id = s->cluster_id,
+        .kv_path = s->kv_path,
+        .cluster_key = s->cluster_key,
+        .mgmtd = s->mgmtd,
+        .token_file = s->token_file,
+        .storage_count = storages,
+        .replica_count = replicas,
+        .target_count = (uint32_t)argument_number(args, "--targets-per-disk", 6),
+        .chain_table = 1,
+        .chunk_bytes = argument_number(args, "--chunk-size", MIB),
+        .stripe = (uint32_t)argument_number(args, "--stripe", storages)
+    };
+    if (!s->kv_path[0])
+        return admin_fail(a, -ERR_INVALID_CONFIG, "bootstrap works on the store: set kv_path");
     int r = cluster_bootstrap(a->node, &options);
     return r < 0 ? admin_fail(a, r, "the cluster is not complete; what was done stays done") : 0;
 }
@@ -296,16 +321,21 @@ static int run_bootstrap(struct admin *a, const struct arguments *args)
 const struct command_spec target_commands[] = {
     { "create-target", run_create_target, create_spec,
       "Makes a target on a disk of a storage node.\n"
-      "  create-target --node-id 1001 --disk-index 0 --target-id 101000100101 --chain-id 900100001" },
+      "  create-target --node-id 1001 --disk-index 0 --target-id 101000100101 --chain-id "
+      "900100001" },
     { "create-targets", run_create_targets, create_many_spec,
-      "Makes all targets anew that the chains place on a replaced disk.\n  create-targets --node-id 1001 --disk-index 0" },
+      "Makes all targets anew that the chains place on a replaced disk.\n  create-targets "
+      "--node-id 1001 --disk-index 0" },
     { "offline-target", run_offline_target, target_spec, "Takes a target out of service." },
-    { "remove-target", run_remove_target, target_spec, "Removes a target that is offline and in no chain, with its chunks." },
-    { "list-targets", run_list_targets, list_targets_spec, "Lists targets with their states.\n  list-targets -c 900100001" },
+    { "remove-target", run_remove_target, target_spec,
+      "Removes a target that is offline and in no chain, with its chunks." },
+    { "list-targets", run_list_targets, list_targets_spec,
+      "Lists targets with their states.\n  list-targets -c 900100001" },
     { "list-disks", run_list_disks, no_spec, "Lists the disks of the storage nodes." },
     { "query-chunk", run_query_chunk, chunk_spec, "Shows what every replica has of a chunk." },
     { "bootstrap", run_bootstrap, bootstrap_spec,
-      "From registered storages to a cluster that can be mounted: first records, root user, targets, chains, chain\n"
+      "From registered storages to a cluster that can be mounted: first records, root user, "
+      "targets, chains, chain\n"
       "table. Does what is missing; may be repeated.\n  bootstrap --replicas 3" },
     { NULL, NULL, NULL, NULL },
 };

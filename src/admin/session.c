@@ -27,7 +27,8 @@ int admin_need_kv(struct admin *a)
 {
     if (a->kv) return 0;
     if (!a->settings->kv_path[0])
-        return admin_fail(a, -ERR_INVALID_CONFIG, "this command works on the store: set kv_path (--config.kv_path=DIR)");
+        return admin_fail(a, -ERR_INVALID_CONFIG,
+                          "this command works on the store: set kv_path (--config.kv_path=DIR)");
     struct kv_embedded_options options = { .dir = a->settings->kv_path };
     int r = kv_embedded_open(a->node, &options, &a->kv);
     if (r < 0) return admin_fail(a, r, "cannot open the store in %s", a->settings->kv_path);
@@ -48,10 +49,12 @@ static int identity_of_token(struct admin *a, struct auth_identity *ret)
         free(text);
     }
     if (!token[0])
-        return admin_fail(a, -ERR_AUTH_FAIL, "no token: give --config.user_info.token, or have it in %s",
+        return admin_fail(a, -ERR_AUTH_FAIL,
+                          "no token: give --config.user_info.token, or have it in %s",
                           s->token_file);
     if (strlen(token) > AUTH_TOKEN_BYTES_MAX)
-        return admin_fail(a, -ERR_AUTH_FAIL, "the token is longer than %d bytes", AUTH_TOKEN_BYTES_MAX);
+        return admin_fail(a, -ERR_AUTH_FAIL, "the token is longer than %d bytes",
+                          AUTH_TOKEN_BYTES_MAX);
     *ret = (struct auth_identity){ .kind = AUTH_TOKEN };
     memcpy(ret->token, token, strlen(token));
     return 0;
@@ -71,7 +74,9 @@ static int identity_make(struct admin *a, struct auth_identity *ret)
     int r = admin_need_kv(a);
     if (r < 0) return r;
     r = cluster_key_get(a->kv, NULL, ret->key);
-    return r < 0 ? admin_fail(a, r, "the store in %s has no cluster key: run init-cluster", s->kv_path) : 0;
+    return r < 0 ? admin_fail(a, r, "the store in %s has no cluster key: run init-cluster",
+                              s->kv_path)
+                 : 0;
 }
 
 int admin_need_mgmtd(struct admin *a)
@@ -80,20 +85,23 @@ int admin_need_mgmtd(struct admin *a)
     const struct admin_settings *s = a->settings;
     if (s->mgmtd.count == 0)
         return admin_fail(a, -ERR_INVALID_CONFIG,
-                          "mgmtd_server_addresses is not set (--config.mgmtd_server_addresses '[\"TCP://ip:8000\"]')");
+                          "mgmtd_server_addresses is not set (--config.mgmtd_server_addresses "
+                          "'[\"TCP://ip:8000\"]')");
     struct net_address *servers = arena_array(&a->arena, struct net_address, s->mgmtd.count);
     for (uint32_t i = 0; i < s->mgmtd.count; i++) {
         int r = net_address_parse(s->mgmtd.items[i], &servers[i]);
         if (r < 0)
-            return admin_fail(a, r, "mgmtd_server_addresses: '%s' is no address such as TCP://10.0.0.1:8000",
-                              s->mgmtd.items[i]);
+            return admin_fail(
+                a, r, "mgmtd_server_addresses: '%s' is no address such as TCP://10.0.0.1:8000",
+                s->mgmtd.items[i]);
     }
     struct auth_identity identity;
     int r = identity_make(a, &identity);
     if (r < 0) return r;
-    struct mgmtd_client_options options = {
-        .cluster_id = s->cluster_id, .servers = servers, .server_count = s->mgmtd.count, .identity = &identity
-    };
+    struct mgmtd_client_options options = { .cluster_id = s->cluster_id,
+                                            .servers = servers,
+                                            .server_count = s->mgmtd.count,
+                                            .identity = &identity };
     a->mgmtd = mgmtd_client_new(a->node, &options);
     if (identity.kind == AUTH_TOKEN) {
         r = mgmtd_client_start_session(a->mgmtd, NODE_CLIENT, a->client, "admin_cli");
@@ -108,7 +116,8 @@ int admin_need_meta(struct admin *a)
 {
     int r = admin_need_mgmtd(a);
     if (r < 0 || a->meta) return r;
-    struct meta_client_options options = { .client = a->client, .total_timeout_ns = a->settings->timeout_ns };
+    struct meta_client_options options = { .client = a->client,
+                                           .total_timeout_ns = a->settings->timeout_ns };
     a->meta = meta_client_new(a->node, a->mgmtd, &options);
     return 0;
 }
@@ -142,7 +151,9 @@ struct routing *admin_routing(struct admin *a)
 int admin_mgmtd(struct admin *a, const struct rpc_method *method, const void *req, void *rep)
 {
     const char *text = NULL;
-    struct rpc_options options = { .arena = &a->arena, .timeout_ns = a->settings->timeout_ns, .ret_error_text = &text };
+    struct rpc_options options = { .arena = &a->arena,
+                                   .timeout_ns = a->settings->timeout_ns,
+                                   .ret_error_text = &text };
     int r = admin_need_mgmtd(a);
     if (r < 0) return r;
     r = mgmtd_client_call(a->mgmtd, method, &options, req, rep);
@@ -158,18 +169,23 @@ int admin_meta(struct admin *a, const struct rpc_method *method, const void *req
     return r < 0 ? admin_fail(a, r, "%s: %s", method->name, text ?: error_sentence(r)) : r;
 }
 
-int admin_storage(struct admin *a, uint32_t node_id, const struct rpc_method *method, const void *req, void *rep)
+int admin_storage(struct admin *a, uint32_t node_id, const struct rpc_method *method,
+                  const void *req, void *rep)
 {
     const char *text = NULL;
     struct net_address address;
-    struct rpc_options options = { .arena = &a->arena, .timeout_ns = a->settings->timeout_ns, .ret_error_text = &text };
+    struct rpc_options options = { .arena = &a->arena,
+                                   .timeout_ns = a->settings->timeout_ns,
+                                   .ret_error_text = &text };
     int r = admin_need_mgmtd(a);
     if (r < 0) return r;
     r = routing_address(admin_routing(a), node_id, &address);
     if (r < 0) return admin_fail(a, r, "node %u is unknown or has no address", node_id);
     struct rpc_target target = { mgmtd_client_pool(a->mgmtd), &address, RPC_CONTROL };
     r = rpc_call(target, &storage_service, method, &options, req, rep);
-    return r < 0 ? admin_fail(a, r, "node %u, %s: %s", node_id, method->name, text ?: error_sentence(r)) : r;
+    return r < 0 ? admin_fail(a, r, "node %u, %s: %s", node_id, method->name,
+                              text ?: error_sentence(r))
+                 : r;
 }
 
 void admin_meta_base(struct admin *a, struct meta_base *base)

@@ -21,8 +21,8 @@ static int unknown_command(struct admin *a, const char *name)
         for (const struct command_spec *c = *group; c->name && count < ARRAY_SIZE(names); c++)
             names[count++] = c->name;
     const char *near = nearest_name(name, names, count);
-    return admin_fail(a, -ERR_INVALID_ARG, "Unknown method name: %s%s%s", name, near ? "; did you mean " : "",
-                      near ?: "");
+    return admin_fail(a, -ERR_INVALID_ARG, "Unknown method name: %s%s%s", name,
+                      near ? "; did you mean " : "", near ?: "");
 }
 
 /* "--json" may stand anywhere in the line. */
@@ -51,8 +51,10 @@ static int run_piece(struct admin *a, const char *piece)
         struct arguments args;
         if (!c) {
             r = unknown_command(a, words[0]);
-        } else if ((r = arguments_parse(&a->arena, c->arguments, words + 1, count - 1, &args, &error)) < 0) {
-            admin_fail(a, r, "%s\nUsage: %s %s", error, c->name, arguments_usage(&a->arena, c->arguments));
+        } else if ((r = arguments_parse(&a->arena, c->arguments, words + 1, count - 1, &args,
+                                        &error)) < 0) {
+            admin_fail(a, r, "%s\nUsage: %s %s", error, c->name,
+                       arguments_usage(&a->arena, c->arguments));
         } else {
             FIBER_TIMEOUT(a->is_interactive ? 3600 * SEC : 24 * 3600 * SEC);
             r = c->run(a, &args);

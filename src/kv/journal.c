@@ -64,8 +64,8 @@ static int open_files(struct journal *j, const char *dir) fiber_fn
     return is_new ? dir_sync(j->node, dir) : 0;
 }
 
-int kv_journal_open(struct node *node, const char *dir, uint64_t base_version, journal_replay replay,
-                 void *arg, struct journal **ret)
+int kv_journal_open(struct node *node, const char *dir, uint64_t base_version,
+                    journal_replay replay, void *arg, struct journal **ret)
 {
     cleanup_(journal_closep) struct journal *j = new_zero(struct journal);
     j->node = node;

@@ -18,8 +18,8 @@ typedef int (*journal_replay)(void *arg, uint64_t version, const struct kv_commi
 /* Reads what is there and calls @replay for each version above @base_version, in order. Then call
  * kv_journal_start() once all of it is in the base. -ERR_DATA_CORRUPTION: synced transactions are
  * missing. */
-int kv_journal_open(struct node *node, const char *dir, uint64_t base_version, journal_replay replay,
-                 void *arg, struct journal **ret) fiber_fn must_check;
+int kv_journal_open(struct node *node, const char *dir, uint64_t base_version,
+                    journal_replay replay, void *arg, struct journal **ret) fiber_fn must_check;
 struct journal *journal_close(struct journal *j); /* does not flush; NULL is fine; returns NULL */
 CLEANUP_FUNC(struct journal *, journal_close)
 /* Everything up to @version is in the base: the journal begins anew behind it. */

@@ -2,8 +2,8 @@
 #include "meta/meta.h"
 
 #include "client/file_io.h"
-#include "meta/meta_internal.h"
 #include "cluster/cluster_init.h"
+#include "meta/meta_internal.h"
 #include "rpc/rpc.h"
 #include <sys/stat.h>
 

@@ -147,8 +147,8 @@ struct bytes key_name_of(struct bytes key)
     return key.size < 12 ? bytes_of(NULL, 0) : bytes_of(key.base + 12, key.size - 12);
 }
 
-struct bytes record_encode(struct arena *arena, void (*put)(struct wire_out *, const void *),
-                           const void *value)
+struct bytes meta_record_encode(struct arena *arena, void (*put)(struct wire_out *, const void *),
+                                const void *value)
 {
     struct wire_out out = wire_out_heap();
     uint8_t format = META_VALUE_FORMAT;
@@ -160,8 +160,8 @@ struct bytes record_encode(struct arena *arena, void (*put)(struct wire_out *, c
     return copy;
 }
 
-int meta_record_decode(struct arena *arena, void (*get)(struct wire_in *, void *), struct bytes bytes,
-                  void *value)
+int meta_record_decode(struct arena *arena, void (*get)(struct wire_in *, void *),
+                       struct bytes bytes, void *value)
 {
     struct wire_in in = wire_in_of(bytes, arena);
     uint8_t format = 0;

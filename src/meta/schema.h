@@ -34,15 +34,15 @@ struct bytes key_name_of(struct bytes key); /* of a dentry or xattr key */
 
 /* Encodes a record of schema_format.h behind the format byte. */
 #define RECORD_ENCODE(arena, record, value)                                                        \
-    record_encode((arena), (void (*)(struct wire_out *, const void *))record##_put, (value))
+    meta_record_encode((arena), (void (*)(struct wire_out *, const void *))record##_put, (value))
 /* 0, or -ERR_META_INCONSISTENT for bytes that are no such record, -ERR_FORMAT_TOO_NEW for a newer
  * format. */
 #define RECORD_DECODE(arena, record, bytes, value)                                                 \
     meta_record_decode((arena), (void (*)(struct wire_in *, void *))record##_get, (bytes), (value))
-struct bytes record_encode(struct arena *arena, void (*put)(struct wire_out *, const void *),
-                           const void *value);
-int meta_record_decode(struct arena *arena, void (*get)(struct wire_in *, void *), struct bytes bytes,
-                  void *value) must_check;
+struct bytes meta_record_encode(struct arena *arena, void (*put)(struct wire_out *, const void *),
+                                const void *value);
+int meta_record_decode(struct arena *arena, void (*get)(struct wire_in *, void *),
+                       struct bytes bytes, void *value) must_check;
 
 /* The inode as stored; a directory's times and link count are those of its own record only.
  * NOT_FOUND. */

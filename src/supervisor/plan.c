@@ -177,6 +177,20 @@ static int parts_make(struct maker *m, struct part *parts, uint32_t *count)
     return 0;
 }
 
+/* For `c3fs admin` without options on this host. */
+static int admin_config_write(struct maker *m)
+{
+    return write_config(m, "admin_cli",
+                        arena_printf(m->arena,
+                                     "# made by c3fs up; changes are lost\n"
+                                     "cluster_id = %s\nkv_path = %s\n"
+                                     "mgmtd_server_addresses = [\"TCP://127.0.0.1:%u\"]\n"
+                                     "token_file = %s\n",
+                                     quoted(m, m->settings->cluster_id),
+                                     quoted(m, path_below(m, "kv")), port_of(m, MGMTD_PORT),
+                                     quoted(m, path_below(m, "token.txt"))));
+}
+
 static int bootstrap_add(struct maker *m)
 {
     const struct cluster_settings *s = m->settings;
@@ -191,6 +205,7 @@ static int bootstrap_add(struct maker *m)
                      port_of(m, MGMTD_PORT), quoted(m, path_below(m, "token.txt")),
                      s->storage_count, s->replica_count, (unsigned long long)s->chunk_bytes,
                      s->storage_count));
+    if (r >= 0) r = admin_config_write(m);
     if (r < 0) return r;
     const char *file = path_below(m, "etc/bootstrap.toml");
     const char *store[] = { "bootstrap", "--cfg", file, "--config.store_only=true" };
