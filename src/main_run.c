@@ -1,7 +1,8 @@
-/* main_run.c - c3fs run: the roles start in the order given; a task is awaited before the next starts.
+/* main_run.c - c3fs run: the roles start in the order given; a task is awaited before the next
+ * starts.
  *
- * They end together: at a signal in reverse order, each before the one that it depends on, and at once
- * when one of them fails, so that the supervisor starts them anew.
+ * They end together: at a signal in reverse order, each before the one that it depends on, and at
+ * once when one of them fails, so that the supervisor starts them anew.
  */
 #include "main_run.h"
 

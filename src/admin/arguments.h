@@ -1,7 +1,7 @@
 /* arguments.h - one command line: words, pieces between ';', arguments against a specification.
  *
- * Quotes '…' and "…" are literal; outside of them \x is x. '#' begins a comment where a word could begin. What is
- * malformed is one line that names it, and the nearest valid name.
+ * Quotes '…' and "…" are literal; outside of them \x is x. '#' begins a comment where a word could
+ * begin. What is malformed is one line that names it, and the nearest valid name.
  */
 #pragma once
 #include "base/arena.h"
@@ -20,7 +20,8 @@ enum argument_kind {
 };
 enum { ARGUMENT_COUNT_MAX = 16 };
 
-/* A positional argument has a name without dashes; TEXTS, U32S and U64S take all words up to the next flag. */
+/* A positional argument has a name without dashes; TEXTS, U32S and U64S take all words up to the
+ * next flag. */
 struct argument_spec {
     const char *name;  /* "path", "--recursive" */
     const char *alias; /* "-r", NULL */
@@ -43,7 +44,8 @@ struct arguments {
     struct argument_value values[ARGUMENT_COUNT_MAX];
 };
 
-/* The pieces of @line between unquoted ';' outside quotes, and the words of one piece. -ERR_WRONG_USAGE with *ret_error. */
+/* The pieces of @line between unquoted ';' outside quotes, and the words of one piece.
+ * -ERR_WRONG_USAGE with *ret_error. */
 int words_split_pieces(struct arena *arena, const char *line, char ***ret_pieces,
                        uint32_t *ret_count, const char **ret_error) must_check;
 int words_split(struct arena *arena, const char *piece, char ***ret_words, uint32_t *ret_count,

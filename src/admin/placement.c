@@ -1,4 +1,5 @@
-/* placement.c - a greedy design: the least loaded nodes that have met the others least make the next chain. */
+/* placement.c - a greedy design: the least loaded nodes that have met the others least make the
+ * next chain. */
 #include "admin/placement.h"
 
 #include "base/check.h"

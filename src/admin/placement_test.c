@@ -1,4 +1,5 @@
-/* placement_test.c - loads equal, heads near equal, nodes of a chain distinct, over a table of sizes. */
+/* placement_test.c - loads equal, heads near equal, nodes of a chain distinct, over a table of
+ * sizes. */
 #include "admin/placement.h"
 
 #include "base/error.h"

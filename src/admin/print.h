@@ -1,8 +1,8 @@
 /* print.h - what a command shows: aligned tables for people, JSON for machines.
  *
- * A table has a header row; each column is as wide as its widest cell and two spaces, the last is not padded.
- * A block is a list of names with values. With --json a table is an array of objects, a block one object; keys
- * are the header words. Nothing is printed before *_end().
+ * A table has a header row; each column is as wide as its widest cell and two spaces, the last is
+ * not padded. A block is a list of names with values. With --json a table is an array of objects, a
+ * block one object; keys are the header words. Nothing is printed before *_end().
  */
 #pragma once
 #include "base/arena.h"

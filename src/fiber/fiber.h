@@ -125,7 +125,8 @@ void fiber_wait_io(const char *what, void (*cancel)(void *arg), void *arg) fiber
  */
 bool fiber_wake(struct fiber *fiber);
 void fiber_yield(void) fiber_fn;
-/* As fiber_yield(), and sched_run_ready() ends after this turn, so that the loop can look for I/O. */
+/* As fiber_yield(), and sched_run_ready() ends after this turn, so that the loop can look for I/O.
+ */
 void fiber_yield_to_loop(void) fiber_fn;
 /* 0 after the time has passed; -ERR_CANCELED; -ERR_TIMEOUT when the deadline comes first. */
 int fiber_sleep(uint64_t ns) fiber_fn must_check;

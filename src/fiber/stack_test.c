@@ -12,7 +12,8 @@
 
 enum { STACK_BYTES = 64 * 1024, COUNT = 3000 };
 
-/* Asks the kernel to read a byte, which is an error instead of a signal where that is not allowed. */
+/* Asks the kernel to read a byte, which is an error instead of a signal where that is not allowed.
+ */
 static int can_read(const uint8_t *at)
 {
     int fds[2];

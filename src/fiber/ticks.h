@@ -1,6 +1,7 @@
 /* ticks.h - the processor's own counter, many times cheaper than a clock; private to src/fiber.
  *
- * Its unit is unknown: two readings beside the clock give it. Zero always where there is no such counter.
+ * Its unit is unknown: two readings beside the clock give it. Zero always where there is no such
+ * counter.
  */
 #pragma once
 #include <stdint.h>

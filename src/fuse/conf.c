@@ -1,7 +1,8 @@
-/* conf.c - the settings behind 3fs-virt/get-conf and set-conf: sys.* of the mount, usr.* of one user.
+/* conf.c - the settings behind 3fs-virt/get-conf and set-conf: sys.* of the mount, usr.* of one
+ * user.
  *
- * A user's own settings live in memory until the mount ends. System keys are root's alone. Nobody can undo a
- * read-only mount.
+ * A user's own settings live in memory until the mount ends. System keys are root's alone. Nobody
+ * can undo a read-only mount.
  */
 #include "fuse/mount.h"
 

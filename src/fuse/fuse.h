@@ -1,7 +1,8 @@
 /* fuse.h - the FUSE role: mounts the file system and serves the kernel on one thread.
  *
- * Consistency between mounts is close-to-open: open asks meta for the inode and keeps the page cache only if its
- * change counter is the one this mount saw last. Inside one mount everything is seen at once.
+ * Consistency between mounts is close-to-open: open asks meta for the inode and keeps the page
+ * cache only if its change counter is the one this mount saw last. Inside one mount everything is
+ * seen at once.
  */
 #pragma once
 #include "config/settings.h"
@@ -42,6 +43,7 @@
 SETTINGS_STRUCT(fuse_settings, FUSE_SETTINGS)
 extern const struct setting fuse_settings_table[];
 
-/* Mounts and serves until cancelled or unmounted. 0 after an orderly end. @settings belongs to the mount while it
- * runs: set-conf changes its HOT fields. Prints nothing; logs one line when mounted. */
+/* Mounts and serves until cancelled or unmounted. 0 after an orderly end. @settings belongs to the
+ * mount while it runs: set-conf changes its HOT fields. Prints nothing; logs one line when mounted.
+ */
 int fuse_run(struct node *node, struct fuse_settings *settings) fiber_fn must_check;

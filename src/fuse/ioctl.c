@@ -1,4 +1,5 @@
-/* ioctl.c - what programs for 3FS ask of a file descriptor (type 'h'), and the inode flags of chattr. */
+/* ioctl.c - what programs for 3FS ask of a file descriptor (type 'h'), and the inode flags of
+ * chattr. */
 #include "fuse/mount.h"
 
 #include <errno.h>

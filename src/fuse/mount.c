@@ -62,8 +62,8 @@ int check_writable(fuse_req_t req)
 
 /* ---- interrupts ----
  *
- * The kernel passes on any signal, also those after which a program goes on; programs do not expect EINTR from
- * files. So an operation has a grace to finish, and only one that hangs is cancelled. */
+ * The kernel passes on any signal, also those after which a program goes on; programs do not expect
+ * EINTR from files. So an operation has a grace to finish, and only one that hangs is cancelled. */
 
 struct interrupt {
     struct mount *mount;
@@ -338,7 +338,8 @@ static int session_open(struct mount *m)
     return 0;
 }
 
-/* The kernel's default of 128 KiB keeps one request under way; as root it can be told to read further ahead. */
+/* The kernel's default of 128 KiB keeps one request under way; as root it can be told to read
+ * further ahead. */
 static int readahead_raise(void *arg)
 {
     struct mount *m = arg;

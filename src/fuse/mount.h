@@ -1,8 +1,10 @@
-/* mount.h - what the files of the FUSE role share: the mount, inodes that the kernel knows, open files.
+/* mount.h - what the files of the FUSE role share: the mount, inodes that the kernel knows, open
+ * files.
  *
- * Every request is a fiber: read from the session's descriptor, handled, answered on the loop's thread; it owns
- * its buffer until it is answered. Notifications to the kernel may wait for requests, so they go through helper
- * threads only (mount_invalidate). The daemon never touches a path below its own mount.
+ * Every request is a fiber: read from the session's descriptor, handled, answered on the loop's
+ * thread; it owns its buffer until it is answered. Notifications to the kernel may wait for
+ * requests, so they go through helper threads only (mount_invalidate). The daemon never touches a
+ * path below its own mount.
  */
 #pragma once
 #define FUSE_USE_VERSION 314
@@ -100,8 +102,8 @@ void mount_invalidate_entry(struct mount *m, fuse_ino_t parent, const char *name
 
 /* ---- buffered writes (write_buffer.c) ---- */
 
-/* Appends to the inode's buffer or replaces it; full buffers go on their way. The first error of an earlier write
- * is returned once. */
+/* Appends to the inode's buffer or replaces it; full buffers go on their way. The first error of an
+ * earlier write is returned once. */
 int write_buffered(struct mount_inode *mi, const void *data, size_t size,
                    uint64_t offset) fiber_fn must_check;
 /* Straight to the chunks, after what is buffered. */

@@ -1,7 +1,8 @@
-/* ops_dir.c - reading directories: pages from meta as they are asked for, offsets stable for the handle's life.
+/* ops_dir.c - reading directories: pages from meta as they are asked for, offsets stable for the
+ * handle's life.
  *
- * An entry's offset is its number + 3 (1 and 2 are "." and ".."). The names read so far are kept, so that seekdir()
- * goes back; offset 0 begins anew, as rewinddir() wants.
+ * An entry's offset is its number + 3 (1 and 2 are "." and ".."). The names read so far are kept,
+ * so that seekdir() goes back; offset 0 begins anew, as rewinddir() wants.
  */
 #include "fuse/mount.h"
 

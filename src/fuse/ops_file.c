@@ -1,4 +1,5 @@
-/* ops_file.c - open files: open and create, read and write, flush, fsync, release, fallocate, lseek. */
+/* ops_file.c - open files: open and create, read and write, flush, fsync, release, fallocate,
+ * lseek. */
 #include "fuse/mount.h"
 
 #include "base/check.h"
@@ -33,7 +34,8 @@ static void file_detach(struct mount_file *f)
     free(f);
 }
 
-/* Keeps the page cache only if its content is what meta has now; otherwise the kernel forgets size and pages. */
+/* Keeps the page cache only if its content is what meta has now; otherwise the kernel forgets size
+ * and pages. */
 static void decide_cache(fuse_req_t req, struct mount_inode *mi, struct fuse_file_info *fi,
                          bool is_new)
 {
@@ -205,7 +207,8 @@ static int write_file(fuse_req_t req, struct mount_file *f, const char *data, si
     int r = append_offset(req, mi, size, &at);
     if (r < 0) return r;
     r = write_through(mi, data, size, at);
-    /* Another mount appended in between: the kernel put these bytes at the wrong place of its page cache. */
+    /* Another mount appended in between: the kernel put these bytes at the wrong place of its page
+     * cache. */
     if (r >= 0 && at != offset) mi->has_change_seen = false;
     return r;
 }
@@ -340,7 +343,8 @@ void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence, struct f
 {
     struct mount_inode *mi = file_of(fi)->mi;
     uint64_t length = mount_inode_length(mi);
-    /* Chunks that are absent are not told from zeros here: all of the file is data, which POSIX allows. */
+    /* Chunks that are absent are not told from zeros here: all of the file is data, which POSIX
+     * allows. */
     if (offset < 0 || (uint64_t)offset >= length) {
         fuse_reply_err(req, ENXIO);
     } else {

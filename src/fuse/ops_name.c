@@ -85,7 +85,8 @@ void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const cha
     create_node(req, parent, name, S_IFLNK | 0777, 0, target);
 }
 
-/* The kernel has looked the victim up. If it is open on this mount, its chunks are kept by a session. */
+/* The kernel has looked the victim up. If it is open on this mount, its chunks are kept by a
+ * session. */
 static int keep_if_open(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
     struct mount *m = mount_of(req);

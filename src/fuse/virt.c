@@ -1,6 +1,6 @@
 /* virt.c - 3fs-virt in the root of the mount: rm-rf, get-conf, set-conf.
  *
- *   3fs-virt/rm-rf     a symlink made here, or a directory moved here, is removed with all that is below
+ *   3fs-virt/rm-rf     a symlink made here, or a directory moved here, is removed with all below
  *   3fs-virt/get-conf  a symlink per setting, whose target is the value
  *   3fs-virt/set-conf  ln -s VALUE set-conf/KEY changes it
  *

@@ -1,10 +1,12 @@
 /* write_buffer.c - writes of an inode on their way to its chunks, and the settlement of its length.
  *
- * Contiguous writes gather in one buffer that never crosses a chunk; when it is full, or the next write is
- * elsewhere, it goes on its way while the writer goes on, a bounded number at a time. An error of one is kept and
- * returned once, by the next write, flush or fsync, as Linux does for its own cache.
+ * Contiguous writes gather in one buffer that never crosses a chunk; when it is full, or the next
+ * write is elsewhere, it goes on its way while the writer goes on, a bounded number at a time. An
+ * error of one is kept and returned once, by the next write, flush or fsync, as Linux does for its
+ * own cache.
  *
- *   write ──► gathering buffer ──► in flight (fibers) ──► chunks durable ──► settle: length, mtime at meta
+ *   write ──► gathering buffer ──► in flight (fibers) ──► chunks durable ──► settle: length, mtime
+ *   at meta
  */
 #include "fuse/mount.h"
 
@@ -89,7 +91,8 @@ static int take_error(struct write_buffer *w)
     return r;
 }
 
-/* A truncate elsewhere raised the generation: hear of it, and finish its trim, before writing on. */
+/* A truncate elsewhere raised the generation: hear of it, and finish its trim, before writing on.
+ */
 static int refresh_inode(struct mount_inode *mi)
 {
     cleanup_arena_ struct arena arena = { 0 };

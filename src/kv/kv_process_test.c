@@ -83,7 +83,7 @@ static int count_up(struct kv_txn *txn, void *arg) fiber_fn
 static int pid_of(const char *description)
 {
     const char *at = strstr(description, "pid ");
-    return at ? atoi(at + 4) : 0;
+    return at ? (int)strtol(at + 4, NULL, 10) : 0;
 }
 
 static void note_acknowledged(struct child *self, uint64_t value)

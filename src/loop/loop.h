@@ -33,8 +33,8 @@ void **loop_kv_slot(struct loop *loop);
  * argument. */
 int loop_run(struct loop *loop);
 void loop_quit(struct loop *loop, int result);
-/* Runs main(arg) as a fiber of @node's root scope until it returns, then stops the node; returns its
- * result. A loop_quit() meanwhile cancels the node, and its argument is returned once all has
+/* Runs main(arg) as a fiber of @node's root scope until it returns, then stops the node; returns
+ * its result. A loop_quit() meanwhile cancels the node, and its argument is returned once all has
  * ended. The usual main(). */
 int loop_run_main(struct loop *loop, struct node *node, int (*main_fn)(void *arg), void *arg);
 

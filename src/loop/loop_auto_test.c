@@ -1,5 +1,5 @@
-/* loop_auto_test.c - the choice of a back end: what is asked for, and posix with a reason where a seccomp filter
- * forbids io_uring, as container engines do.
+/* loop_auto_test.c - the choice of a back end: what is asked for, and posix with a reason where a
+ * seccomp filter forbids io_uring, as container engines do.
  */
 #include "base/check.h"
 #include "loop/loop.h"

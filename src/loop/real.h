@@ -87,7 +87,8 @@ struct real_ops {
 enum {
     RANDOM_BUFFER_BYTES = 512,
     DISK_POOLS =
-        8, /* the first for paths, the others for files by device: a disk that hangs stops its own */
+        /* the first for paths, the others for files by device: a disk that hangs stops its own */
+        8,
 };
 
 struct real_loop {
@@ -111,8 +112,9 @@ int real_loop_init(struct real_loop *loop, const struct loop_ops *ops,
 void real_loop_done(struct real_loop *loop);
 uint64_t real_now_ns(void *unused);
 
-/* Called after each operation that succeeded without waiting, with the bytes that it moved: now and then gives
- * the turn to the others and to poll(), so that a fiber that never has to wait does not starve them. */
+/* Called after each operation that succeeded without waiting, with the bytes that it moved: now and
+ * then gives the turn to the others and to poll(), so that a fiber that never has to wait does not
+ * starve them. */
 void real_charge(struct real_loop *loop, uint64_t bytes) fiber_fn;
 /* By poll(). */
 static inline void real_charge_reset(struct real_loop *loop)

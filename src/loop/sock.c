@@ -297,7 +297,8 @@ static int listen_fd(const struct socket_address *at, int *ret_fd)
     return 0;
 }
 
-/* Of a name with several addresses IPv4 is taken first: "localhost" is then where everybody looks. */
+/* Of a name with several addresses IPv4 is taken first: "localhost" is then where everybody looks.
+ */
 static int listen_first(const struct resolved *resolved, int *ret_fd)
 {
     int r = -ERR_RPC_INVALID_ADDR;

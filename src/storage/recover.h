@@ -43,8 +43,8 @@ void recover_add(struct target *t, struct chunk_id chunk, uint64_t version,
                  uint32_t staged_chain_version);
 /* NULL when the chunk is not known as an orphan. */
 struct orphan *recover_find(struct target *t, struct chunk_id chunk);
-/* Under the chunk's lock, with a pending record in @state: forwards and commits it, or takes it back
- * where that is allowed. @state is the new state on success. */
+/* Under the chunk's lock, with a pending record in @state: forwards and commits it, or takes it
+ * back where that is allowed. @state is the new state on success. */
 int recover_resolve(struct target *t, struct chunk_lock *lock,
                     struct chunk_state *state) fiber_fn must_check;
 /* Takes the lock and resolves whatever is pending. */

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""globals.py - no mutable variable outlives a node: looks at the sections of what was built.
+"""globals.py - what was built: no mutable variable outlives a node, no two modules share a name.
 
     globals.py BUILD_DIRECTORY     every library of src, and the objects of the c3fs binary
     globals.py FILE...             these objects or archives
 
 A symbol with a size in .data, .bss, .tdata, .tbss or COMMON is a mutable variable, unless rules.py
 allows it by name. Constant tables are in .rodata, or in .data.rel.ro where they hold addresses.
+A public name that two libraries define would be taken from one or the other as the linker finds it.
 """
 
 import os
@@ -35,6 +36,27 @@ def module_of(path):
     """libfiber.a is of module fiber, an object of the binary of main."""
     m = re.match(r"lib(.+)\.a$", os.path.basename(path))
     return m.group(1) if m else "main"
+
+
+def public_names(path):
+    run = subprocess.run(["nm", "--defined-only", "--extern-only", path], check=True,
+                         capture_output=True, text=True)
+    for line in run.stdout.split("\n"):
+        m = re.match(r"^[0-9a-f]+ [A-VX-Z] (\S+)$", line)
+        if m:
+            yield m.group(1)
+
+
+def shared_names(paths):
+    """Names that are in more than one library of the product; libraries of tests are left out."""
+    owners = {}
+    for path in paths:
+        if path.endswith(".a") and not re.search(r"test|suite", os.path.basename(path)):
+            for name in public_names(path):
+                owners.setdefault(name, set()).add(os.path.basename(path))
+    for name, libraries in sorted(owners.items()):
+        if len(libraries) > 1:
+            yield name, sorted(libraries)
 
 
 def mutable_symbols(path):
@@ -67,6 +89,9 @@ def main(argv):
             if not excuses:
                 print("%s: %s: mutable variable %s in %s" % (path, member, name, section))
                 bad += 1
+    for name, libraries in shared_names(paths):
+        print("%s is defined in %s" % (name, " and ".join(libraries)))
+        bad += 1
     for row in rows:
         if row not in used and os.path.isdir(argv[1]):
             print("tests/tidy/rules.py:1: nothing needs this exception any more: %r" % (row,))

@@ -128,7 +128,26 @@ def test_globals(compiler):
             assert message is None or message in r.stdout, (text, r.stdout)
 
 
+def test_shared_names(compiler):
+    with tempfile.TemporaryDirectory() as root:
+        for names in (("one", "two"), ("same", "same")):
+            archives = []
+            for i, name in enumerate(names):
+                code, made = os.path.join(root, "%d.c" % i), os.path.join(root, "%d.o" % i)
+                archives.append(os.path.join(root, "lib%d.a" % i))
+                with open(code, "w") as f:
+                    f.write("int %s(void) { return 1; }\nstatic int own(void) { return 2; }\n"
+                            "int call%d(void) { return own(); }\n" % (name, i))
+                subprocess.run(compiler.split() + ["-c", code, "-o", made], check=True)
+                subprocess.run(["ar", "rcs", archives[-1], made], check=True)
+            r = subprocess.run([sys.executable, os.path.join(HERE, "globals.py")] + archives,
+                               capture_output=True, text=True)
+            found = "same is defined in lib0.a and lib1.a" in r.stdout
+            assert found == (names[0] == names[1]) == (r.returncode == 1), (names, r)
+
+
 if __name__ == "__main__":
     test_planted()
     test_exceptions()
     test_globals(sys.argv[1] if len(sys.argv) > 1 else "cc")
+    test_shared_names(sys.argv[1] if len(sys.argv) > 1 else "cc")
