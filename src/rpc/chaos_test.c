@@ -14,6 +14,9 @@ enum { CALLERS = 12, CALLS_EACH = 25, SEEDS = 100 };
 /* A caller may have to wait until a stuck connection lets go of its memory. */
 #define LET_GO_NS (150 * MSEC)
 
+static const struct sim_net_profile quiet = { .delay_min_ns = 10 * USEC,
+                                              .delay_max_ns = 100 * USEC };
+
 struct chaos {
     struct test_world *w;
     uint64_t next_number;
@@ -108,8 +111,6 @@ static int trouble(void *arg) fiber_fn
 static void all_is_well_again(struct chaos *c) fiber_fn
 {
     struct test_world *w = c->w;
-    static const struct sim_net_profile quiet = { .delay_min_ns = 10 * USEC,
-                                                  .delay_max_ns = 100 * USEC };
     sim_heal_all(w->sim);
     sim_set_net_profile(w->sim, &quiet);
     check(fiber_sleep(20 * SEC) == 0); /* streams that were cut break by then */
@@ -179,6 +180,80 @@ static void no_call_is_lost_or_doubled(void **state)
     assert_true(success_count > SEEDS * CALLERS * CALLS_EACH / 10);
 }
 
+/* ---- a client that dies ---- */
+
+static int doomed_caller(void *arg) fiber_fn
+{
+    struct chaos *c = arg;
+    for (;;) {
+        struct echo_call call = random_call(c);
+        int r = echo_run(c->w, &call, NULL);
+        if (r == -ERR_CANCELED) return r;
+    }
+}
+
+/* Calls in every state lose their client; the server ends their connections and serves the next. */
+static int client_dies(struct test_world *w) fiber_fn
+{
+    struct chaos c = { .w = w };
+    for (int i = 0; i < CALLERS; i++) {
+        check(fiber_spawn(&w->client_node->scope, "caller", doomed_caller, &c) == 0);
+    }
+    check(fiber_sleep(chance(&c, 100 * MSEC)) == 0);
+    sim_crash(w->client_machine);
+    w->pool = rpc_pool_free(w->pool);
+    node_stop(w->client_node);
+    node_free(w->client_node);
+    sim_restart(w->client_machine);
+    w->client_node = node_new(w->loop, w->client_machine, "client");
+    w->pool = rpc_pool_new(w->client_node, NULL);
+    sim_set_net_profile(w->sim, &quiet);
+    struct echo_call call = { .req.number = 1 };
+    check(echo_run(w, &call, NULL) == 0);
+    check(fiber_sleep(60 * SEC) == 0);
+    check(w->echo.running_count == 0 && w->echo.push_count == w->echo.push_done_count);
+    return 0;
+}
+
+static void clients_die(void **state)
+{
+    for (uint64_t seed = 1; seed <= SEEDS / 2; seed++) {
+        struct world_options o = chaos_options(seed, NULL);
+        world_run(WORLD_SIM, &o, client_dies);
+    }
+}
+
+/* ---- a network that flips bits ---- */
+
+/* What the frames carry is what was sent, or the connection breaks; bulk data has its own CRCs. */
+static int flipped_bits(struct test_world *w) fiber_fn
+{
+    uint32_t success_count = 0;
+    for (uint64_t i = 0; i < 300; i++) {
+        uint8_t payload[300];
+        memset(payload, (int)i, sizeof payload);
+        struct echo_call call = {
+            .req = { .number = i, .payload = bytes_of(payload, sizeof payload) }, .timeout_ns = SEC
+        };
+        success_count += echo_run(w, &call, NULL) == 0; /* compares number and payload */
+    }
+    check(success_count > 100 && success_count < 300);
+    check(metrics_value(w->server_node->metrics, "rpc.bad_frames") > 0);
+    check(metrics_value(w->client_node->metrics, "rpc.bad_frames") > 0);
+    return 0;
+}
+
+static void no_wrong_bytes(void **state)
+{
+    for (uint64_t seed = 1; seed <= 10; seed++) {
+        struct world_options o = {
+            .seed = seed,
+            .net = { .delay_min_ns = 20 * USEC, .delay_max_ns = MSEC, .corrupt_ppm = 50000 }
+        };
+        world_run(WORLD_SIM, &o, flipped_bits);
+    }
+}
+
 /* Nothing depends on addresses in memory, on time, or on the order of a hash table. */
 static void same_seed_same_trace(void **state)
 {
@@ -198,6 +273,8 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(no_call_is_lost_or_doubled),
+        cmocka_unit_test(clients_die),
+        cmocka_unit_test(no_wrong_bytes),
         cmocka_unit_test(same_seed_same_trace),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -18,6 +18,7 @@ static void on_connections(const struct world_options *options, int (*body)(stru
 {
     world_run(WORLD_SIM, options, body);
     world_run(WORLD_POSIX, options, body);
+    world_run(WORLD_AUTO, options, body);
 }
 
 /* ---- sizes ---- */

@@ -44,7 +44,14 @@ static inline uint8_t bulk_byte(uint64_t number, uint64_t at)
 
 /* ---- worlds ---- */
 
-enum world_kind { WORLD_SIM, WORLD_POSIX, WORLD_SIM_LOCAL, WORLD_POSIX_LOCAL, WORLD_KIND_MAX };
+enum world_kind {
+    WORLD_SIM,
+    WORLD_POSIX,
+    WORLD_AUTO, /* io_uring where it is to be had */
+    WORLD_SIM_LOCAL,
+    WORLD_AUTO_LOCAL,
+    WORLD_KIND_MAX
+};
 
 struct world_options {
     uint64_t seed;

@@ -57,9 +57,9 @@ static void world_run_sim(struct test_world *w, bool is_local)
     sim_free(w->sim);
 }
 
-static void world_run_posix(struct test_world *w)
+static void world_run_real(struct test_world *w, enum loop_backend backend)
 {
-    check(loop_new(LOOP_POSIX, &w->loop, NULL) == 0);
+    check(loop_new(backend, &w->loop, NULL) == 0);
     w->server_node = node_new(w->loop, NULL, "server");
     w->client_node = node_new(w->loop, NULL, "client");
     struct node *world_node = node_new(w->loop, NULL, "world");
@@ -81,12 +81,12 @@ void world_run(enum world_kind kind, const struct world_options *options,
         w.arg = options->arg;
     }
     if (!w.options.seed) w.options.seed = 1;
-    bool is_local = kind == WORLD_SIM_LOCAL || kind == WORLD_POSIX_LOCAL;
+    bool is_local = kind == WORLD_SIM_LOCAL || kind == WORLD_AUTO_LOCAL;
     w.options.server.without_local = !is_local;
     if (kind == WORLD_SIM || kind == WORLD_SIM_LOCAL)
         world_run_sim(&w, is_local);
     else
-        world_run_posix(&w);
+        world_run_real(&w, kind == WORLD_POSIX ? LOOP_POSIX : LOOP_AUTO);
 }
 
 int echo_run(struct test_world *w, const struct echo_call *call, struct echo_reply *rep)
