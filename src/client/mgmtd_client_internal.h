@@ -1,7 +1,8 @@
 /* mgmtd_client_internal.h - the inside of a struct mgmtd_client; private to src/client.
  *
- * Whoever calls takes c->primary and c->generation together; when that address fails it reports the generation to
- * mgmtd_client_lost(), and only the first report of a generation makes the client look for another.
+ * Whoever calls takes c->primary and c->generation together; when that address fails it reports the
+ * generation to mgmtd_client_lost(), and only the first report of a generation makes the client
+ * look for another.
  */
 #pragma once
 #include "client/mgmtd_client.h"

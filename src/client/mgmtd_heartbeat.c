@@ -1,11 +1,21 @@
 /* mgmtd_heartbeat.c - the heartbeats of a server, and the lease that they earn.
  *
- * The lease is counted from before the request was made: what the request says, and what the primary then grants for
- * it, is true of that moment at the latest. A reply without a lease (lease_ns 0) leaves the one that is held as it is.
+ * The lease is counted from before the request was made: what the request says, and what the
+ * primary then grants for it, is true of that moment at the latest. A reply without a lease
+ * (lease_ns 0) leaves the one that is held as it is.
  */
 #include "client/mgmtd_client_internal.h"
 
 #define KICK_SETTLE_NS (2 * MSEC) /* changes that come together go together */
+
+/* The host of the advertised address: what a role that knows no better is listed under. */
+static struct bytes own_host(const struct mgmtd_heartbeat *h, struct arena *arena)
+{
+    struct net_address address;
+    const char *text = h->options.address_count ? arena_text(arena, h->addresses[0]) : "";
+    if (net_address_parse(text, &address) < 0) return (struct bytes){ 0 };
+    return arena_copy(arena, bytes_of_text(address.host));
+}
 
 static void make_request(struct mgmtd_client *c, struct arena *arena, bool is_stopping,
                          struct heartbeat_request *request)
@@ -19,6 +29,7 @@ static void make_request(struct mgmtd_client *c, struct arena *arena, bool is_st
     request->node.addresses = (struct text_list){ h->addresses, h->options.address_count };
     request->node.config_version = h->config_version;
     if (h->options.fill) h->options.fill(h->options.arg, arena, request);
+    if (request->node.hostname.size == 0) request->node.hostname = own_host(h, arena);
     request->node.incarnation = c->incarnation;
 }
 

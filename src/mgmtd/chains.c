@@ -253,7 +253,8 @@ int chains_set_preferred(struct state *s, const struct chain_request *request,
     return unlock_chain(s, r, &change, ret);
 }
 
-/* Nobody may read at the target any more when it is taken out: no more leases, and the last one is waited for. */
+/* Nobody may read at the target any more when it is taken out: no more leases, and the last one
+ * is waited for. */
 static int wait_lease_end(struct state *s, uint64_t target_id)
 {
     for (;;) {

@@ -1,4 +1,5 @@
-/* cluster_test.c - real mgmtd instances in a simulated cluster: failover, partitions, lost stores, leases.
+/* cluster_test.c - real mgmtd instances in a simulated cluster: failover, partitions, lost stores,
+ * leases.
  */
 #include "mgmtd/test_cluster.h"
 

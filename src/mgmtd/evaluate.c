@@ -1,10 +1,14 @@
-/* evaluate.c - one turn: end leases, evaluate the chains that have news, store what changed, show it.
+/* evaluate.c - one turn: end leases, evaluate the chains that have news, store what changed, show
+ * it.
  *
- * A chain is left alone while a member is unknown (neither heard from in this term nor its lease over), and while it is
- * at version 1 and nobody has acted on it: a new chain is not torn apart because its storages are still starting.
+ * A chain is left alone while a member is unknown (neither heard from in this term nor its lease
+ * over), and at version 1 until somebody has acted on it, and all who live: a new chain is not torn
+ * apart because its storages are still starting, and a target that meets its chain at a later
+ * version, with an empty store, knows that it has lost something.
  *
- * A change is decided, then stored, then applied and shown. From the decision on, the targets that lose SERVING get no
- * lease (excluded_version), so what was true at the decision is still true when it is shown.
+ * A change is decided, then stored, then applied and shown. From the decision on, the targets that
+ * lose SERVING get no lease (excluded_version), so what was true at the decision is still true when
+ * it is shown.
  */
 #include "mgmtd/evaluate.h"
 
@@ -118,9 +122,13 @@ int evaluate_commit(struct state *s, const struct chain_change *changes, uint32_
 
 static bool may_evaluate(const struct state *s, const struct member_chain *chain)
 {
-    if (chain->info->version == 1 && !chain->is_used) return false;
+    bool is_new = chain->info->version == 1;
+    if (is_new && !chain->is_used) return false;
     for (uint32_t i = 0; i < chain->info->members.count; i++) {
-        if (!state_member(s, chain->info, i)->is_known) return false;
+        const struct member_target *target = state_member(s, chain->info, i);
+        if (!target->is_known) return false;
+        if (is_new && target->reported_version == 0 && target->local_state != LOCAL_OFFLINE)
+            return false;
     }
     return true;
 }

@@ -6,8 +6,8 @@
 /* Until the state is retired, or cancelled. */
 int evaluate_run(struct state *s) fiber_fn must_check;
 
-/* Stores the chains as @changes say, then applies them and tells the watchers. Called with the writer mutex; the
- * shapes must have been made of the chains without a suspension in between. */
+/* Stores the chains as @changes say, then applies them and tells the watchers. Called with the
+ * writer mutex; the shapes must have been made of the chains without a suspension in between. */
 struct chain_change {
     struct member_chain *chain;
     struct chain_shape shape;

@@ -1,8 +1,9 @@
 /* heartbeat.c - liveness and leases.
  *
- * A target's local state becomes OFFLINE when its process says so (or no longer lists it), or when its lease has
- * certainly ended. A heartbeat is answered with a lease only if the node knows of every exclusion of its targets
- * (docs/mgmtd.md): so whoever holds a lease acts on chain versions in which its targets really serve.
+ * A target's local state becomes OFFLINE when its process says so (or no longer lists it), or when
+ * its lease has certainly ended. A heartbeat is answered with a lease only if the node knows of
+ * every exclusion of its targets (docs/mgmtd.md): so whoever holds a lease acts on chain versions
+ * in which its targets really serve.
  */
 #include "mgmtd/heartbeat.h"
 
@@ -192,7 +193,8 @@ static void take_place(struct state *s, struct member_target *target,
     state_mark_dirty(s, target->chain);
 }
 
-/* Somebody acts on the chain: those of a new chain that were not heard from get a lease's time from now. */
+/* Somebody acts on the chain: those of a new chain that were not heard from get a lease's time
+ * from now. */
 static void take_use(struct state *s, struct member_chain *chain)
 {
     if (chain->is_used) return;
@@ -204,23 +206,17 @@ static void take_use(struct state *s, struct member_chain *chain)
     state_mark_dirty(s, chain);
 }
 
-/* The local state that the report amounts to; LOCAL_INVALID: it says nothing new. */
+/* The local state that the report amounts to; LOCAL_INVALID: it says nothing new. A report that was
+ * made under an earlier chain version (0: the process has not seen its chain yet) only tells that
+ * the target is alive. */
 static uint8_t reported_local(const struct member_target *target, const struct local_target *said)
 {
-    const struct chain_member *member = member_of(target);
-    uint32_t version = target->chain->info->version;
-    bool claims_data =
-        member->public_state == PUBLIC_SERVING || member->public_state == PUBLIC_LASTSRV;
     if (said->local_state == LOCAL_OFFLINE) return LOCAL_OFFLINE;
+    uint32_t version = target->chain->info->version;
     if (said->chain_version == version) return said->local_state;
-    if (said->chain_version == 0) { /* it has never seen the chain: there is nothing on it */
-        bool is_new = version == 1 && member->public_state == PUBLIC_SERVING;
-        return claims_data && !is_new ? LOCAL_OFFLINE : LOCAL_ONLINE;
-    }
-    if (said->chain_version > version) return LOCAL_INVALID;
-    /* it has not heard of the latest change yet, but it is alive */
     bool was_alive = target->is_known && target->local_state != LOCAL_OFFLINE;
-    return member->public_state == PUBLIC_SERVING && !was_alive ? LOCAL_ONLINE : LOCAL_INVALID;
+    bool is_serving = member_of(target)->public_state == PUBLIC_SERVING;
+    return said->chain_version < version && is_serving && !was_alive ? LOCAL_ONLINE : LOCAL_INVALID;
 }
 
 static bool has_other_holder(const struct state *s, const struct member_target *target,
@@ -234,7 +230,7 @@ static bool has_other_holder(const struct state *s, const struct member_target *
 static bool take_orphan(const struct state *s, const struct local_target *said)
 {
     const struct member_chain *chain = state_chain(s, said->chain_id);
-    if (!chain || said->local_state == LOCAL_OFFLINE || said->chain_version == 0) return true;
+    if (!chain || said->local_state == LOCAL_OFFLINE) return true;
     return said->chain_version >= chain->info->version;
 }
 
@@ -279,7 +275,8 @@ static bool take_target(struct state *s, struct member_node *node, const struct 
     return said->chain_version >= target->excluded_version && !is_ahead;
 }
 
-/* Targets that the process itself no longer lists, or all of them when it stops, are offline now. */
+/* Targets that the process itself no longer lists, or all of them when it stops, are offline
+ * now. */
 static void drop_unlisted(struct state *s, struct member_node *node, bool is_stopping)
 {
     list_for_each (it, &node->targets) {

@@ -1,4 +1,5 @@
-/* index.h - pointers by number, kept in order: what is walked must come in the same order everywhere.
+/* index.h - pointers by number, kept in order: what is walked must come in the same order
+ * everywhere.
  */
 #pragma once
 #include "base/cleanup.h"

@@ -1,6 +1,7 @@
 /* load.c - reading all records of the cluster in one snapshot.
  *
- * The lease of the new term is in the store before, so no older primary can commit any more: what is read is final.
+ * The lease of the new term is in the store before, so no older primary can commit any more: what
+ * is read is final.
  */
 #include "mgmtd/load.h"
 

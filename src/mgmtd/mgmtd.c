@@ -52,17 +52,34 @@ static void take_options(struct mgmtd *m, const struct mgmtd_options *options)
     m->keys.check_token_arg = m;
 }
 
-static void describe_self(struct mgmtd *m, const char *advertise)
+/* Where others reach this instance: one that listens everywhere is known by its host's name. */
+static const char *own_address(struct mgmtd *m, const char *advertise)
 {
-    char text[LEASE_ADDRESS_BYTES];
-    net_address_to_text(rpc_server_address(m->server), text, sizeof text);
-    m->self_address =
-        bytes_of_text(arena_printf(&m->arena, "%s", advertise && advertise[0] ? advertise : text));
+    if (advertise && advertise[0]) return advertise;
+    struct net_address address = *rpc_server_address(m->server);
+    bool is_everywhere = strcmp(address.host, "0.0.0.0") == 0 || strcmp(address.host, "::") == 0;
+    if (is_everywhere && m->options.hostname[0])
+        snprintf(address.host, sizeof address.host, "%s", m->options.hostname);
+    else if (is_everywhere)
+        log_warn(&m->node->log, 0, "advertise is not set: only this host can reach this instance");
+    char *text = arena_zalloc(&m->arena, LEASE_ADDRESS_BYTES + 16);
+    return net_address_to_text(&address, text, LEASE_ADDRESS_BYTES + 16);
+}
+
+static int describe_self(struct mgmtd *m, const char *advertise)
+{
+    const char *text = own_address(m, advertise);
+    struct net_address address;
+    int r = net_address_parse(text, &address);
+    if (r < 0 || strlen(text) >= LEASE_ADDRESS_BYTES) return -ERR_RPC_INVALID_ADDR;
+    rpc_server_add_alias(m->server, &address);
+    m->self_address = bytes_of_text(arena_printf(&m->arena, "%s", text));
     m->self = (struct node_info){ .node_id = m->options.node_id,
                                   .type = NODE_MGMTD,
                                   .hostname = bytes_of_text(m->options.hostname),
                                   .addresses = { &m->self_address, 1 },
                                   .incarnation = m->incarnation };
+    return 0;
 }
 
 static int start_fibers(struct mgmtd *m)
@@ -88,14 +105,16 @@ int mgmtd_start(struct node *node, const struct mgmtd_options *options, struct m
                                          .keys = options->cluster_key ? &m->keys : NULL };
     int r = rpc_server_start(node, &server, &m->server);
     if (r == 0) {
-        describe_self(m, options->advertise);
+        r = describe_self(m, options->advertise);
+    }
+    if (r == 0) {
+        rpc_server_add(m->server, &mgmtd_service, &mgmtd_service_handlers, m);
         r = start_fibers(m);
     }
     if (r < 0) {
         mgmtd_stop(m);
         return r;
     }
-    rpc_server_add(m->server, &mgmtd_service, &mgmtd_service_handlers, m);
     *ret = m;
     return 0;
 }

@@ -1,8 +1,9 @@
 /* mgmtd.h - the cluster manager role.
  *
- * Any number of instances run on one store; one of them is the primary (lease.h). Every instance serves get_primary and
- * checks tokens; the primary does all else. Files: chain_state (what a chain may become), lease, state and load (a term),
- * write (durable changes), heartbeat, evaluate, routing_answer, chains, nodes, sessions, service (the calls).
+ * Any number of instances run on one store; one of them is the primary (lease.h). Every instance
+ * serves get_primary and checks tokens; the primary does all else. Files: chain_state (what a chain
+ * may become), lease, state and load (a term), write (durable changes), heartbeat, evaluate,
+ * routing_answer, chains, nodes, sessions, service (the calls).
  */
 #pragma once
 #include "config/settings.h"
@@ -33,15 +34,18 @@ extern const struct setting mgmtd_settings_table[];
 
 /* What other roles contribute. */
 struct mgmtd_hooks {
-    /* Whether @toml is a possible configuration of a service of @type; a sentence (arena) in *ret_error if not. */
+    /* Whether @toml is a possible configuration of a service of @type; a sentence (arena) in
+     * *ret_error if not. */
     int (*validate_config)(void *arg, struct arena *arena, enum node_type type, struct bytes toml,
                            const char **ret_error);
     void *arg;
 };
 
-/* The role's main: runs until cancelled. @hooks may be NULL: then configurations must be TOML, and mgmtd's own valid. */
-int mgmtd_run(struct node *node, const struct mgmtd_settings *settings,
-              const struct mgmtd_hooks *hooks) fiber_fn must_check;
+/* The role's main: runs until cancelled. Configurations must be TOML, mgmtd's own also valid. */
+int mgmtd_run(struct node *node, const struct mgmtd_settings *settings) fiber_fn must_check;
+/* As mgmtd_run(), with more checks of configurations. */
+int mgmtd_run_hooked(struct node *node, const struct mgmtd_settings *settings,
+                     const struct mgmtd_hooks *hooks) fiber_fn must_check;
 
 /* ---- an instance over given parts: for the above, `up` in one process, and tests ---- */
 

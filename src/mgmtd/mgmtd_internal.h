@@ -23,6 +23,7 @@ extern const struct mgmtd_handlers mgmtd_service_handlers;
 /* Checks a configuration's text. */
 int mgmtd_validate_config(const struct mgmtd *m, struct arena *arena, enum node_type type,
                           struct bytes toml, const char **ret_error) must_check;
-/* elect.c: the fibers that get and keep the lease, and report to the primary while another has it. */
+/* elect.c: the fibers that get and keep the lease, and report to the primary while another has
+ * it. */
 int mgmtd_elect(void *arg) fiber_fn;
 int mgmtd_stand_by(void *arg) fiber_fn;

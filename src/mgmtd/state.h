@@ -1,14 +1,17 @@
 /* state.h - the cluster as the primary knows it, for the length of one term.
  *
- * A state is loaded from the store when a term begins, is changed only through the functions of this module, and is
- * retired when the term ends; who waits inside holds a reference and must look at is_current after every suspension.
+ * A state is loaded from the store when a term begins, is changed only through the functions of
+ * this module, and is retired when the term ends; who waits inside holds a reference and must look
+ * at is_current after every suspension.
  *
- * Durable: nodes (identity, addresses, tags), chains (order, public states, places), tables, configurations. Changes of
- * these run under the writer mutex: transaction first (it checks the term), memory after it. Soft, in memory only:
- * liveness, local states, sizes, disks, sessions; a new primary learns them from heartbeats.
+ * Durable: nodes (identity, addresses, tags), chains (order, public states, places), tables,
+ * configurations. Changes of these run under the writer mutex: transaction first (it checks the
+ * term), memory after it. Soft, in memory only: liveness, local states, sizes, disks, sessions; a
+ * new primary learns them from heartbeats.
  *
- * Every change of a node, chain or table takes the next routing version as its stamp, and moves the record to the end
- * of the list `changed`, which is therefore in the order of stamps: a delta is its tail.
+ * Every change of a node, chain or table takes the next routing version as its stamp, and moves the
+ * record to the end of the list `changed`, which is therefore in the order of stamps: a delta is
+ * its tail.
  */
 #pragma once
 #include "base/list.h"
@@ -55,8 +58,8 @@ struct member_target {
     uint64_t alive_until_ns; /* the end of the lease of whoever served it last, counted from here */
     uint64_t lease_until_ns; /* as above, but only as far as a lease was really granted */
     uint32_t reported_version; /* chain version that the storage acts on */
-    uint32_t
-        excluded_version; /* leases are for those who know this chain version, which took SERVING away; 0: none */
+    /* leases are for those who know this chain version, which took SERVING away; 0: none */
+    uint32_t excluded_version;
     uint32_t rival_node_id; /* another node that claimed it in vain: said once */
     uint8_t local_state;
     bool is_known; /* reported, or its lease ended, in this term; else its chain is left alone */
@@ -133,14 +136,16 @@ bool state_is_valid(const struct state *s);
 uint64_t state_now_ns(const struct state *s);
 /* Something changed: the evaluator looks soon. */
 void state_kick(struct state *s);
-/* When an unknown node or target counts as dead if it is not heard from: now + node lease and drift. */
+/* When an unknown node or target counts as dead if it is not heard from: now + node lease and
+ * drift. */
 uint64_t state_grace_end_ns(const struct state *s);
 
-/* Begins a change: the writer mutex, on a valid state. -ERR_MGMTD_NOT_PRIMARY, or of the wait. End with
- * fiber_mutex_unlock(&s->writer). */
+/* Begins a change: the writer mutex, on a valid state. -ERR_MGMTD_NOT_PRIMARY, or of the wait.
+ * End with fiber_mutex_unlock(&s->writer). */
 int state_lock(struct state *s) fiber_fn must_check;
-/* Runs @fn in a transaction that checks the term. Goes on, whatever happens to the caller, until the outcome is known or
- * the lease ends; then the state is retired. Called with the writer mutex. fn may run several times. */
+/* Runs @fn in a transaction that checks the term. Goes on, whatever happens to the caller, until
+ * the outcome is known or the lease ends; then the state is retired. Called with the writer
+ * mutex. fn may run several times. */
 int state_write(struct state *s, int (*fn)(struct kv_txn *txn, void *arg),
                 void *arg) fiber_fn must_check;
 

@@ -1,9 +1,9 @@
-/* test_cluster.h - a simulated cluster around real mgmtd instances: storages that only heartbeat and follow the chain
- * rules, clients that watch, and checks that run at every chain change.
+/* test_cluster.h - a simulated cluster around real mgmtd instances: storages that only heartbeat
+ * and follow the chain rules, clients that watch, and checks that run at every chain change.
  *
- * Checked always: no chain version is shown with two contents; a chain never goes back; chain invariants; routing never
- * goes back for a watcher; a target loses SERVING only if its process does not hold a lease, is gone, or said itself
- * that it is offline.
+ * Checked always: no chain version is shown with two contents; a chain never goes back; chain
+ * invariants; routing never goes back for a watcher; a target loses SERVING only if its process
+ * does not hold a lease, is gone, or said itself that it is offline.
  */
 #pragma once
 #include "base/check.h"

@@ -1,7 +1,7 @@
 /* timing.h - the intervals of leases and heartbeats: three profiles, all in proportion.
  *
- * Clocks of different machines are never compared; a clock may run up to 1 % fast or slow. Who holds a lease counts it
- * 1 % shorter, who waits for the end of another's counts it 1 % longer.
+ * Clocks of different machines are never compared; a clock may run up to 1 % fast or slow. Who
+ * holds a lease counts it 1 % shorter, who waits for the end of another's counts it 1 % longer.
  *   default  a store on this host or near
  *   slow     a store that may pause for seconds (FoundationDB that recovers)
  *   fast     tests, and single hosts that want failover below a second
