@@ -2,8 +2,8 @@
  * version.
  *
  * It plays the external database for the simulator: it belongs to no node and outlives their
- * crashes, delays and fails as its profile says, and draws all chance from its own seed. One loop
- * only.
+ * crashes (what a crashed node still asks has no effect), delays and fails as its profile says, and
+ * draws all chance from its own seed. One loop only.
  *
  * Garbage: a version that a newer one has replaced is dropped once no snapshot is older than the
  * newer one. Each such key waits in a queue in order of version, so nothing is ever searched for.
@@ -231,13 +231,15 @@ static int while_gone(struct kv_mem_store *store) fiber_fn
     return 0;
 }
 
-static int before_read(struct kv_mem_store *store) fiber_fn
+static int before_read(struct kv *kv) fiber_fn
 {
+    struct kv_mem_store *store = container_of(kv, struct kv_mem, base)->store;
     int r = while_gone(store);
     if (r < 0) return r;
     uint64_t delay_ns = draw_delay_ns(store);
     if (delay_ns > 0) r = fiber_sleep(delay_ns);
     if (r < 0) return r;
+    if (!node_is_up(kv->node)) return -ERR_CANCELED;
     return draw_ppm(store, store->profile.too_old_ppm) ? -ERR_TXN_TOO_OLD : 0;
 }
 
@@ -264,7 +266,7 @@ static int mem_get_many(struct kv *kv, struct kv_snapshot *snapshot, const struc
                         struct bytes *ret_values) fiber_fn
 {
     struct kv_mem_store *store = container_of(kv, struct kv_mem, base)->store;
-    int r = before_read(store);
+    int r = before_read(kv);
     if (r < 0) return r;
     for (uint32_t i = 0; i < count; i++) {
         const struct version *v =
@@ -318,7 +320,7 @@ static int mem_get_range(struct kv *kv, struct kv_snapshot *snapshot, const stru
                          struct arena *arena, struct kv_pairs *ret) fiber_fn
 {
     struct kv_mem_store *store = container_of(kv, struct kv_mem, base)->store;
-    int r = before_read(store);
+    int r = before_read(kv);
     if (r < 0) return r;
     collect_range(store, snapshot->version, range, arena, ret);
     return 0;
@@ -379,6 +381,7 @@ static int mem_commit(struct kv *kv, struct kv_snapshot *snapshot,
     uint64_t delay_ns = draw_delay_ns(store);
     uint64_t there_ns = delay_ns > 0 ? draw(store) % (delay_ns + 1) : 0;
     if (there_ns > 0) r = fiber_sleep(there_ns);
+    if (!node_is_up(kv->node)) return -ERR_CANCELED;
     bool is_lost = r < 0 && draw(store) % 2 == 0;
     int result = is_lost ? -ERR_TXN_MAYBE_COMMITTED : commit_now(store, snapshot, commit);
     if (r >= 0 && delay_ns > there_ns) r = fiber_sleep(delay_ns - there_ns);

@@ -66,10 +66,11 @@ struct loop_ops {
     /* See loop_post(): from any thread; makes a waiting poll() return. */
     void (*post)(struct loop *loop, void (*fn)(void *arg), void *arg);
 
-    /* ---- nodes; added and removed may be NULL ---- */
+    /* ---- nodes; the first three may be NULL ---- */
 
     void (*node_added)(struct node *node);   /* at the end of node_new() */
     void (*node_removed)(struct node *node); /* at the start of node_free() */
+    bool (*is_up)(const struct node *node);  /* NULL: always */
     uint64_t (*now_ns)(struct node *node);
     uint64_t (*wall_ns)(struct node *node);
     void (*random_bytes)(struct node *node, void *buf, size_t size);

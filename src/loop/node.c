@@ -50,6 +50,11 @@ struct node *node_self(void)
     return fiber_local();
 }
 
+bool node_is_up(const struct node *node)
+{
+    return !node->loop->ops->is_up || node->loop->ops->is_up(node);
+}
+
 uint64_t node_now_ns(struct node *node)
 {
     return node->loop->ops->now_ns(node);

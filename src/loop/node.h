@@ -33,6 +33,9 @@ CLEANUP_FUNC(struct node *, node_free)
 
 /* The node of the running fiber. */
 struct node *node_self(void);
+/* False after a simulated crash: nothing that the node's fibers still do may have an effect. What
+ * lies outside of machines (kv/mem.c) asks; on real back ends it is always true. */
+bool node_is_up(const struct node *node);
 
 /* ---- clocks: TIME_NEVER never occurs ---- */
 

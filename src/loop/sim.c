@@ -298,6 +298,7 @@ static const struct loop_ops sim_ops = {
     .post = sim_post,
     .node_added = sim_node_added,
     .node_removed = sim_node_removed,
+    .is_up = sim_node_is_up,
     .now_ns = sim_now_of_node,
     .wall_ns = sim_wall_of_node,
     .random_bytes = sim_random_of_node,

@@ -104,6 +104,7 @@ uint64_t sim_wall_of_node(struct node *node);
 void sim_random_of_node(struct node *node, void *buf, size_t size);
 int sim_blocking_run(struct node *node, int (*fn)(void *arg), void *arg) fiber_fn;
 void sim_node_added(struct node *node);
+bool sim_node_is_up(const struct node *node);
 void sim_node_removed(struct node *node);
 
 /* ---- operations that take time ---- */

@@ -74,6 +74,11 @@ bool sim_machine_is_up(const struct machine *m)
 
 /* ---- nodes ---- */
 
+bool sim_node_is_up(const struct node *node)
+{
+    return !node->machine || node->machine->is_up;
+}
+
 void sim_node_added(struct node *node)
 {
     struct machine *m = node->machine;
