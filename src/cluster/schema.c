@@ -362,13 +362,13 @@ void schema_clear_user(struct kv_txn *txn, uint32_t uid)
     kv_clear(txn, key_bytes(&key));
 }
 
-int schema_list_users(struct kv_txn *txn, struct arena *arena, uint32_t from,
+int schema_list_users(struct kv_txn *txn, struct arena *arena, uint32_t from, uint32_t limit,
                       struct user_attr_list *ret, uint64_t *ret_next)
 {
     struct key begin = key_of_id("USER", from);
     struct bytes end = kv_prefix_end(arena, BYTES_LITERAL("USER"));
     struct kv_pairs pairs;
-    int r = kv_get_range(txn, key_bytes(&begin), end, 0, KV_SERIALIZABLE, arena, &pairs);
+    int r = kv_get_range(txn, key_bytes(&begin), end, limit, KV_SERIALIZABLE, arena, &pairs);
     if (r < 0) return r;
     struct user_attr_list list = { arena_array(arena, struct user_attr, pairs.count), pairs.count };
     for (uint32_t i = 0; i < pairs.count; i++) {

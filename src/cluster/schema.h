@@ -83,7 +83,8 @@ int schema_get_user(struct kv_txn *txn, struct arena *arena, uint32_t uid,
                     struct user_attr *ret) fiber_fn must_check;
 int schema_set_user(struct kv_txn *txn, const struct user_attr *v) must_check;
 void schema_clear_user(struct kv_txn *txn, uint32_t uid);
-/* A page of users with uid >= @from in order; *ret_next is where the next one starts, 0 at the end.
+/* At most @limit (0: a page) users with uid >= @from in order; *ret_next is where the next one
+ * starts, 0 at the end.
  */
-int schema_list_users(struct kv_txn *txn, struct arena *arena, uint32_t from,
+int schema_list_users(struct kv_txn *txn, struct arena *arena, uint32_t from, uint32_t limit,
                       struct user_attr_list *ret, uint64_t *ret_next) fiber_fn must_check;

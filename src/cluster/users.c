@@ -70,7 +70,7 @@ static int add_in(struct kv_txn *txn, void *arg)
     struct user_attr held;
     struct user_attr_list first;
     uint64_t next;
-    int r = schema_list_users(txn, op->arena, 0, &first, &next);
+    int r = schema_list_users(txn, op->arena, 0, 1, &first, &next);
     if (r < 0) return r;
     if (first.count == 0 && !asked->admin)
         return refuse(op, -ERR_MGMTD_NOT_ADMIN, "the first user must be an admin");
@@ -218,7 +218,7 @@ static int list_in(struct kv_txn *txn, void *arg)
     uint64_t next = 0;
     do {
         struct user_attr_list page;
-        int r = schema_list_users(txn, op->arena, (uint32_t)next, &page, &next);
+        int r = schema_list_users(txn, op->arena, (uint32_t)next, 0, &page, &next);
         if (r < 0) return r;
         if (page.count == 0) return 0;
         struct user_attr *all =

@@ -50,7 +50,7 @@ static const char *text_of(const struct chain_shape *shape, char *buf)
                 if (slot->public_state != public_states[s] || slot->local_state != local_states[l])
                     continue;
                 p += snprintf(p, 16, "%s%c:%c,%c", i ? " " : "", (char)slot->target_id,
-                             public_letters[s], local_letters[l]);
+                              public_letters[s], local_letters[l]);
             }
         }
     }

@@ -41,11 +41,10 @@ struct mgmtd_hooks {
     void *arg;
 };
 
-/* The role's main: runs until cancelled. Configurations must be TOML, mgmtd's own also valid. */
-int mgmtd_run(struct node *node, const struct mgmtd_settings *settings) fiber_fn must_check;
-/* As mgmtd_run(), with more checks of configurations. */
-int mgmtd_run_hooked(struct node *node, const struct mgmtd_settings *settings,
-                     const struct mgmtd_hooks *hooks) fiber_fn must_check;
+/* The role's main: runs until cancelled. @hooks may be NULL: then configurations must be TOML, and
+ * mgmtd's own valid. */
+int mgmtd_run(struct node *node, const struct mgmtd_settings *settings,
+              const struct mgmtd_hooks *hooks) fiber_fn must_check;
 
 /* ---- an instance over given parts: for the above, `up` in one process, and tests ---- */
 

@@ -37,13 +37,7 @@ static int check_settings(struct node *node, const struct mgmtd_settings *s,
     return 0;
 }
 
-int mgmtd_run(struct node *node, const struct mgmtd_settings *settings)
-{
-    return mgmtd_run_hooked(node, settings, NULL);
-}
-
-int mgmtd_run_hooked(struct node *node, const struct mgmtd_settings *s,
-                     const struct mgmtd_hooks *hooks)
+int mgmtd_run(struct node *node, const struct mgmtd_settings *s, const struct mgmtd_hooks *hooks)
 {
     struct mgmtd_options options = { 0 };
     int r = check_settings(node, s, &options);
