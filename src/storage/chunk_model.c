@@ -64,22 +64,16 @@ static bool is_there(const struct model_content *c)
     return c->version && c->kind != UPDATE_REMOVE;
 }
 
-static void content_copy(struct model_content *to, const struct model_content *from,
-                         uint32_t chunk_size)
+static void content_copy(struct model_content *to, const struct model_content *from)
 {
     content_clear(to);
     *to = *from;
     if (!from->bytes) return;
-    to->bytes = xmalloc(chunk_size);
-    memcpy(to->bytes, from->bytes, chunk_size);
+    to->bytes = xmalloc(from->length + 1);
+    memcpy(to->bytes, from->bytes, from->length);
 }
 
 /* ---- comparing ---- */
-
-static uint32_t crc_of(const struct model_content *c)
-{
-    return c->bytes ? crc32c(0, c->bytes, c->length) : 0;
-}
 
 static bool same_update(const struct update_id *a, const struct update_id *b)
 {
@@ -93,7 +87,7 @@ static const char *state_differs(const struct model_chunk *c, const struct chunk
     if (k->version) {
         if (s->chain_version != k->chain_version) return "chain version";
         if (s->is_tombstone != !is_there(k)) return "tombstone";
-        if (s->length != k->length || s->crc32c != crc_of(k)) return "length or CRC";
+        if (s->length != k->length || s->crc32c != k->crc32c) return "length or CRC";
         if (is_there(k) && s->chunk_size != c->chunk_size) return "chunk size";
         if (!same_update(&s->update, &k->update)) return "identity";
     }
@@ -102,7 +96,7 @@ static const char *state_differs(const struct model_chunk *c, const struct chunk
     if (s->pending_version != p->version || s->pending_chain_version != p->chain_version)
         return "pending version";
     if (s->pending_kind != p->kind) return "pending kind";
-    if (s->pending_length != p->length || s->pending_crc32c != crc_of(p))
+    if (s->pending_length != p->length || s->pending_crc32c != p->crc32c)
         return "pending length or CRC";
     return same_update(&s->pending_update, &p->update) ? NULL : "pending identity";
 }
@@ -118,7 +112,9 @@ static int compare_bytes(struct model *m, struct chunk_id id, struct chunk_pin *
     if (real != expected) return violation(m, id, "length read", 0);
     if (real && memcmp(buffer->base + skip, c->bytes + offset, real) != 0)
         return violation(m, id, "bytes read", 0);
-    return crc == crc32c(0, c->bytes + offset, real) ? 0 : violation(m, id, "CRC of a read", 0);
+    return crc == (real == c->length ? c->crc32c : crc32c(0, c->bytes + offset, real))
+               ? 0
+               : violation(m, id, "CRC of a read", 0);
 }
 
 static int compare_content(struct model *m, struct chunk_id id, enum chunk_pin_which which,
@@ -136,7 +132,7 @@ static void identity_note(struct model *m, const struct model_chunk *c,
                           const struct model_content *k)
 {
     m->identities[k->update.channel - 1] =
-        (struct model_identity){ k->update.seq, c->id, k->version, k->length, crc_of(k) };
+        (struct model_identity){ k->update.seq, c->id, k->version, k->length, k->crc32c };
 }
 
 static void identity_forget(struct model *m, const struct model_content *k)
@@ -189,7 +185,7 @@ static uint32_t random_offset(struct model *m, uint32_t chunk_size)
 {
     static const uint32_t edges[] = { 1, 512, 4096, 4096, 65536, 65536, 131072 };
     struct model_random *r = &m->random;
-    uint64_t at = model_below(r, chunk_size + 1);
+    uint64_t at = model_below(r, model_below(r, 24) ? MIN_OF(chunk_size, 200000u) : chunk_size + 1);
     if (model_below(r, 4)) {
         uint32_t edge = edges[model_below(r, ARRAY_SIZE(edges))];
         at = at / edge * edge;
@@ -221,9 +217,13 @@ static uint8_t *random_data(struct model *m, uint32_t begin, uint32_t size, uint
     check(memory);
     uint32_t skip =
         model_below(&m->random, 4) ? begin % 4096 : (uint32_t)model_below(&m->random, 4096);
-    uint64_t word = model_random(&m->random);
-    for (uint32_t i = 0; i < size; i++) {
-        memory[skip + i] = (uint8_t)(word >> i % 8 * 8) ^ (uint8_t)(i >> 8) ^ (uint8_t)(i * 7);
+    uint64_t word = model_random(&m->random), values[512];
+    for (uint32_t i = 0; i < ARRAY_SIZE(values); i++) {
+        values[i] = word = word * 0x5851f42d4c957f2dull + 0x14057b7ef767814full;
+    }
+    for (uint32_t at = 0; at < size; at += 4096) {
+        values[0] ^= at;
+        memcpy(memory + skip + at, values, MIN_OF(size - at, 4096u));
     }
     *ret_memory = memory;
     return memory + skip;
@@ -273,22 +273,13 @@ static void apply(const struct model_chunk *c, const struct chunk_update *u,
                                    .kind = u->kind,
                                    .update = u->update };
     if (u->kind == UPDATE_REMOVE) return;
-    ret->bytes = xcalloc(1, c->chunk_size);
-    if (is_there(&c->committed) && u->kind != UPDATE_REPLACE) {
-        ret->length = c->committed.length;
-        memcpy(ret->bytes, c->committed.bytes, ret->length);
-    }
-    switch (u->kind) {
-    case UPDATE_TRUNCATE:
-        if (u->length < ret->length) memset(ret->bytes + u->length, 0, ret->length - u->length);
-        ret->length = u->length;
-        break;
-    case UPDATE_EXTEND: ret->length = MAX_OF(ret->length, u->length); break;
-    default:
-        memcpy(ret->bytes + u->offset, u->data.base, u->length);
-        ret->length = MAX_OF(ret->length, u->offset + u->length);
-        break;
-    }
+    uint32_t old = is_there(&c->committed) && u->kind != UPDATE_REPLACE ? c->committed.length : 0;
+    bool is_cut = u->kind == UPDATE_TRUNCATE;
+    ret->length = is_cut ? u->length : MAX_OF(old, u->offset + u->length);
+    ret->bytes = xcalloc(1, ret->length + 1);
+    if (old) memcpy(ret->bytes, c->committed.bytes, MIN_OF(old, ret->length));
+    if (u->data.size) memcpy(ret->bytes + u->offset, u->data.base, u->length);
+    ret->crc32c = crc32c(0, ret->bytes, ret->length);
 }
 
 static int do_commit(struct model *m, struct model_chunk *c)
@@ -328,7 +319,7 @@ static int do_stage(struct model *m, struct model_chunk *c)
         if (is_refused) content_clear(&c->attempt);
         return is_refused ? 0 : r;
     }
-    if (u.result_length != c->attempt.length || u.result_crc32c != crc_of(&c->attempt))
+    if (u.result_length != c->attempt.length || u.result_crc32c != c->attempt.crc32c)
         return violation(m, c->id, "result of a stage", 0);
     settle(c);
     identity_note(m, c, &c->attempt);
@@ -390,7 +381,7 @@ static int do_pin(struct model *m, const struct model_chunk *c)
     if ((r > 0) != is_there(content)) return violation(m, c->id, "pin", 0);
     if (r == 0) return 0;
     p->id = c->id;
-    content_copy(&p->content, content, c->chunk_size);
+    content_copy(&p->content, content);
     return 0;
 }
 

@@ -21,10 +21,10 @@ uint64_t model_below(struct model_random *r, uint64_t bound);
 struct model_content {
     uint64_t version; /* 0: none */
     uint32_t chain_version;
-    uint32_t length;
+    uint32_t length, crc32c;
     enum update_kind kind;
     struct update_id update;
-    uint8_t *bytes; /* chunk_size of them, zeros behind length; NULL for a removal */
+    uint8_t *bytes; /* length of them; NULL for a removal */
 };
 struct model_chunk {
     struct chunk_id id;

@@ -154,7 +154,7 @@ int chunk_pin(struct chunk_store *s, uint64_t target_id, struct chunk_id chunk,
     pin->op = op;
     op.store = NULL; /* the pin ends it */
     pin->record = record;
-    record_pin(record);
+    shard_pin(s->shard, record);
     *ret = pin;
     return 1;
 }

@@ -16,16 +16,15 @@
 
 struct record {
     struct record_disk head;
-    struct extent_disk
-        *extents; /* head.extent_count, in order of `at`, not touching each other's range */
-    struct extent_disk *frees; /* head.free_count; `at` is not used */
-    uint32_t *block_crcs;      /* head.block_count */
+    struct extent_disk *extents; /* head.extent_count; in order of `at`, ranges disjoint */
+    struct extent_disk *frees;   /* head.free_count; `at` is not used */
+    uint32_t *block_crcs;        /* head.block_count */
     uint32_t ref_count, pin_count;
-    bool
-        is_superseded; /* no longer what the index says: the last pin releases its deferred units */
-    struct list node;  /* LRU of the cache, or the shard's list of superseded pinned ones */
-    struct record *hash_next;     /* cache */
-    struct extent_disk *deferred; /* units to free when the last pin goes */
+    bool is_cached;           /* the cache has it, and a count */
+    bool is_superseded;       /* not what the index says any more */
+    struct list node;         /* LRU of the cache, or the superseded ones that are pinned still */
+    struct record *hash_next; /* cache */
+    struct extent_disk *deferred; /* superseded: units to free with the last pin */
     uint32_t deferred_count;
 };
 

@@ -52,6 +52,7 @@ struct record *record_cache_take(struct record_cache *cache, const struct chunk_
     if (!record) return NULL;
     *at = record->hash_next;
     record->hash_next = NULL;
+    record->is_cached = false;
     list_remove(&record->node);
     cache->record_count--;
     cache->bytes -= record_bytes(record);
@@ -101,6 +102,7 @@ void record_cache_put(struct record_cache *cache, struct record *record)
     record->hash_next = *at;
     *at = record;
     list_push_back(&cache->lru, &record->node);
+    record->is_cached = true;
     cache->record_count++;
     cache->bytes += record_bytes(record);
     shrink(cache);

@@ -115,6 +115,14 @@ int shard_load_record(struct shard *s, const struct chunk_key *key, struct recor
     }
 }
 
+void shard_pin(struct shard *s, struct record *record)
+{
+    record_pin(record);
+    /* so that the commit that supersedes it finds it; a full cache may have let it go already */
+    bool is_current = record->head.state == RECORD_COMMITTED && !record->is_superseded;
+    if (is_current && !record->is_cached) record_cache_put(&s->cache, record);
+}
+
 static void append_run(struct extent_disk *ret, uint32_t *count, uint32_t unit)
 {
     if (*count > 0) {

@@ -103,6 +103,8 @@ struct pending *shard_pending_of(const struct shard *s,
 uint32_t shard_pending_add(struct shard *s, struct record *record, uint64_t lsn, uint64_t locator);
 /* Takes the pending out of the entry; its record is the caller's. */
 struct record *shard_pending_take(struct shard *s, struct index_entry *entry);
+/* A reader's hold on a record that was loaded or looked up in this turn. */
+void shard_pin(struct shard *s, struct record *record);
 /* 1 with a count of the committed record, a tombstone's too, or 0 when nothing is committed. */
 int shard_load_record(struct shard *s, const struct chunk_key *key,
                       struct record **ret) fiber_fn must_check;

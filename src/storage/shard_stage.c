@@ -287,7 +287,7 @@ static int find_base(struct stage *g)
     cleanup_(record_unrefp) struct record *record = NULL;
     int r = shard_load_record(g->s, &g->key, &record);
     if (r <= 0) return r;
-    record_pin(record);
+    shard_pin(g->s, record);
     g->committed = record;
     if (!record_is_tombstone(record)) g->base = record;
     return 0;
