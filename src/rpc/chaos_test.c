@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-enum { CALLERS = 12, CALLS_EACH = 25, SEEDS = 100 };
+enum { CALLERS = 12, CALLS_EACH = 16, SEEDS = 100 };
 /* A caller may have to wait until a stuck connection lets go of its memory. */
 #define LET_GO_NS (150 * MSEC)
 
