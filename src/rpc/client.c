@@ -11,6 +11,7 @@ static int pool_keeper(void *arg) fiber_fn
     struct rpc_pool *pool = arg;
     int r = event_wait(&pool->stop, "end of the rpc pool");
     pool->is_closed = true;
+    pool_release_local(pool);
     scope_done(&pool->scope);
     event_set(&pool->ended, 0);
     return r;
@@ -23,6 +24,7 @@ struct rpc_pool *rpc_pool_new(struct node *node, const struct auth_identity *ide
     if (identity) pool->identity = *identity;
     map_init(&pool->peer_map, node_random_u64(node));
     list_init(&pool->peers);
+    list_init(&pool->local_callers);
     list_init(&pool->free_sends);
     scope_init(&pool->scope, loop_sched(node->loop));
     pool->scope.local = node;

@@ -89,6 +89,7 @@ struct rpc_pool {
     bool is_closed;
     uint32_t call_count;
     struct wait_queue idle;
+    struct list local_callers; /* waiting for a handler on this loop */
     struct list free_sends;
     uint32_t free_send_count;
     bool has_logged_rdma;
@@ -121,6 +122,8 @@ void pending_done(struct pending_table *t);
 int rpc_call_local(struct pool_peer *peer, const struct rpc_service *service,
                    const struct rpc_method *method, const struct rpc_options *options,
                    const void *request, void *reply, bool *ret_is_local) fiber_fn must_check;
+/* The callers who wait leave with -ERR_CANCELED. */
+void pool_release_local(struct rpc_pool *pool);
 /* What is common to all transports: the reply or the error's text from @body (in options->arena).
  */
 int rpc_finish(const struct rpc_method *method, const struct rpc_options *options, int status,

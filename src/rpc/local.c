@@ -22,7 +22,9 @@ enum { COPY_SLICE_BYTES = 1 << 20 }; /* others run between slices */
 struct local_caller {
     const struct iovec *bulk_out;
     int bulk_out_count;
-    struct event done; /* the call is the caller's */
+    struct list link;  /* in pool->local_callers */
+    struct event done; /* leave: with the call's result if it is answered */
+    bool is_answered;  /* the call is the caller's to release */
 };
 
 /* ---- the servers of a loop: a list that hangs off it ---- */
@@ -141,14 +143,23 @@ static int local_main(void *arg) fiber_fn
         server_call_fail(c, r, NULL);
     if (fiber_is_cancelled())
         server_call_fail(c, -ERR_RPC_SOCKET_CLOSED, NULL); /* the server ends */
-    if (c->caller)
-        event_set(&c->caller->done, 0);
-    else
+    if (!c->caller) {
         local_release(c);
+        return 0;
+    }
+    c->caller->is_answered = true;
+    event_set(&c->caller->done, 0);
     return 0;
 }
 
 /* ---- the caller's side ---- */
+
+void pool_release_local(struct rpc_pool *pool)
+{
+    list_for_each (it, &pool->local_callers) {
+        event_set(&list_entry(it, struct local_caller, link)->done, -ERR_CANCELED);
+    }
+}
 
 /* Who the peer is to @server, found out once for each pair of them. */
 static int local_authenticate(struct pool_peer *peer, struct rpc_server *server) fiber_fn
@@ -277,8 +288,10 @@ int rpc_call_local(struct pool_peer *peer, const struct rpc_service *service,
         local_release(c);
         return r;
     }
+    list_push_back(&peer->pool->local_callers, &caller.link);
     r = event_wait(&caller.done, "local reply");
-    if (!caller.done.is_set) {
+    list_remove(&caller.link);
+    if (!caller.is_answered) {
         c->caller = NULL; /* the call runs on and releases itself */
         return r;
     }

@@ -316,6 +316,30 @@ static void pool_reset_breaks_connections(void **state)
     on_connections(NULL, reset_by_hand);
 }
 
+static int pool_ends(struct test_world *w) fiber_fn
+{
+    struct stop_caller slow = { w, 30 * SEC, 1 };
+    struct scope scope;
+    scope_init(&scope, NULL);
+    check(fiber_spawn(&scope, "slow", stop_one, &slow) == 0);
+    check(fiber_sleep(20 * MSEC) == 0);
+    check(w->echo.running_count == 1);
+    uint64_t begin = world_now_ns(w);
+    w->pool = rpc_pool_free(w->pool);
+    check(world_now_ns(w) - begin < SEC);
+    check(scope_wait(&scope) == 0);
+    check(slow.result == -ERR_CANCELED);
+    scope_done(&scope);
+    w->pool = rpc_pool_new(w->client_node, NULL);
+    check(echo_run(w, &(struct echo_call){ .req.number = 1 }, NULL) == 0);
+    return 0;
+}
+
+static void end_of_a_pool_ends_its_calls(void **state)
+{
+    on_all(NULL, pool_ends);
+}
+
 static int nobody_listens(struct test_world *w) fiber_fn
 {
     w->server = rpc_server_stop(w->server, 0);
@@ -495,6 +519,7 @@ int main(void)
         cmocka_unit_test(clients_reconnect),
         cmocka_unit_test(server_stops_in_order),
         cmocka_unit_test(pool_reset_breaks_connections),
+        cmocka_unit_test(end_of_a_pool_ends_its_calls),
         cmocka_unit_test(attempts_are_paced),
         cmocka_unit_test(late_replies_touch_nothing),
         cmocka_unit_test(timeouts_keep_connections),
