@@ -13,7 +13,7 @@
 #pragma once
 #include "fiber/sync.h"
 #include "kv/embedded_client.h"
-#include "kv/embedded_dir.h"
+#include "kv/embedded_host.h"
 #include "kv/embedded_server.h"
 #include "kv/kv_engine.h"
 

@@ -5,9 +5,6 @@
 #include "kv/embedded_frame.h"
 #include "kv/embedded_wire.h"
 
-#include <sys/syscall.h>
-#include <unistd.h>
-
 struct kv_client {
     struct node *node;
     struct stream *stream;
@@ -15,7 +12,7 @@ struct kv_client {
     struct kv_frame_out out;
     struct map pending; /* number -> struct pending */
     uint64_t number_last, snapshot_last, frame_count;
-    int pid, pidfd;
+    struct kv_process holder;
     bool has_greeted;
     struct event dead;
     struct scope scope; /* reader and writer */
@@ -71,14 +68,15 @@ static int reader_fiber(void *arg) fiber_fn
     return 0;
 }
 
-/* Who listens at the other end: it must be ours, root's, or we are root. */
+/* Who listens at the other end must be of our user or root; root takes any, whose directory it is. */
 static int check_holder(struct kv_client *client)
 {
+    int pid;
     unsigned uid;
-    int r = stream_peer_credentials(client->stream, &client->pid, &uid);
+    int r = stream_peer_credentials(client->stream, &pid, &uid);
     if (r < 0) return r;
-    if (uid != geteuid() && uid != 0 && geteuid() != 0) return -ERR_AUTH_FAIL;
-    if (client->pid > 0) client->pidfd = (int)syscall(SYS_pidfd_open, client->pid, 0);
+    if (uid != 0 && uid != kv_user_own() && kv_user_own() != 0) return -ERR_AUTH_FAIL;
+    client->holder = kv_process_open(pid);
     return 0;
 }
 
@@ -93,7 +91,7 @@ int kv_client_open(struct node *node, const char *path, struct kv_client **ret)
     struct kv_client *client = new_zero(struct kv_client);
     client->node = node;
     client->stream = stream;
-    client->pidfd = -1;
+    client->holder.fd = -1;
     map_init(&client->pending, node_random_u64(node));
     kv_frame_in_init(&client->in, stream);
     kv_frame_out_init(&client->out, stream);
@@ -127,7 +125,7 @@ struct kv_client *kv_client_close(struct kv_client *client)
     kv_frame_in_done(&client->in);
     kv_frame_out_done(&client->out);
     stream_close(client->stream);
-    if (client->pidfd >= 0) close(client->pidfd);
+    kv_process_close(&client->holder);
     free(client);
     return NULL;
 }
@@ -153,14 +151,9 @@ uint64_t kv_client_frame_count(const struct kv_client *client)
     return client->frame_count;
 }
 
-int kv_client_holder_pid(const struct kv_client *client)
+const struct kv_process *kv_client_holder(const struct kv_client *client)
 {
-    return client->pid;
-}
-
-int kv_client_holder_pidfd(const struct kv_client *client)
-{
-    return client->pidfd;
+    return &client->holder;
 }
 
 /* ---- requests ---- */

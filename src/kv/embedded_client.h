@@ -4,6 +4,7 @@
  * When the connection ends, reads under way say TXN_RETRYABLE and commits TXN_MAYBE_COMMITTED.
  */
 #pragma once
+#include "kv/embedded_host.h"
 #include "kv/kv_engine.h"
 
 struct kv_client;
@@ -24,10 +25,8 @@ bool kv_client_has_greeted(const struct kv_client *client);
 void kv_client_ping(struct kv_client *client);
 /* Counts frames that came: what makes it grow proves that the holder lives. */
 uint64_t kv_client_frame_count(const struct kv_client *client);
-int kv_client_holder_pid(const struct kv_client *client); /* 0: not visible from here */
-/* Names the process that was at the other end when the connection was made, whatever becomes of its
- * pid; -1. */
-int kv_client_holder_pidfd(const struct kv_client *client);
+/* The process that was at the other end when the connection was made. */
+const struct kv_process *kv_client_holder(const struct kv_client *client);
 
 uint64_t kv_client_next_snapshot(struct kv_client *client);
 int kv_client_open_long(struct kv_client *client, uint64_t snapshot) fiber_fn must_check;

@@ -7,7 +7,6 @@
 #include "kv/embedded.h"
 
 #include <stdio.h>
-#include <unistd.h>
 
 #define PAUSE_NS       (5 * MSEC)
 #define PAUSE_ERROR_NS (1 * SEC)
@@ -16,7 +15,7 @@ void embedded_set_role(struct embedded *e, enum kv_role role)
 {
     e->role = role;
     e->epoch++;
-    int pid = role == KV_ROLE_REMOTE ? kv_client_holder_pid(e->client) : (int)getpid();
+    int pid = role == KV_ROLE_REMOTE ? kv_client_holder(e->client)->pid : kv_process_own();
     snprintf(e->text, sizeof(e->text),
              role == KV_ROLE_NONE ? "embedded, %s, served by nobody"
                                   : "embedded, %s, served by pid %d",
@@ -74,7 +73,7 @@ static int greet_fiber(void *arg) fiber_fn
     int r = kv_client_hello(e->client);
     if (r == -ERR_RPC_VERIFY_RESPONSE) {
         log_warn(&e->node->log, r, "kv: process %d that serves %s is of another release",
-                 kv_client_holder_pid(e->client), e->dir.path);
+                 kv_client_holder(e->client)->pid, e->dir.path);
     }
     if (r < 0) return 0;
     embedded_set_role(e, KV_ROLE_REMOTE);

@@ -3,10 +3,9 @@
 #include "base/check.h"
 #include "base/map.h"
 #include "kv/embedded_frame.h"
+#include "kv/embedded_host.h"
 #include "kv/embedded_wire.h"
 #include "loop/file.h"
-
-#include <unistd.h>
 
 enum { SNAPSHOTS_MAX = 10000, COMMITS_MAX = 2048, GET_KEYS_MAX = 100000, TURN_COUNT = 32 };
 
@@ -380,14 +379,13 @@ static int connection_fiber(void *arg) fiber_fn
     return 0;
 }
 
-/* Same user, or root on either side. */
 static int check_peer(const struct stream *stream)
 {
     int pid;
     unsigned uid;
     int r = stream_peer_credentials(stream, &pid, &uid);
     if (r < 0) return r;
-    return uid == 0 || uid == geteuid() ? 0 : -ERR_AUTH_FAIL;
+    return uid == 0 || uid == kv_user_own() ? 0 : -ERR_AUTH_FAIL;
 }
 
 static void welcome(struct kv_server *server, struct stream *stream)

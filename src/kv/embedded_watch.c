@@ -9,11 +9,6 @@
  */
 #include "kv/embedded.h"
 
-#include <errno.h>
-#include <signal.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
 #define TICK_NS            (50 * MSEC)
 #define TICK_NS_MAX        (2 * TICK_NS)
 #define PING_NS            (250 * MSEC)
@@ -28,25 +23,11 @@ struct watch {
     bool has_complained;
 };
 
-/* -ERR_NOT_SUPPORTED when it cannot be told who it is. */
-static int end_holder(struct embedded *e)
-{
-    int pid = kv_client_holder_pid(e->client), pidfd = kv_client_holder_pidfd(e->client);
-    if (pid <= 0 || pidfd < 0 || pid == getpid()) return -ERR_NOT_SUPPORTED;
-    if (!kv_dir_is_open_in(&e->dir, pid)) return -ERR_NOT_SUPPORTED;
-    if (kv_client_is_dead(e->client)) return 0;
-    log_warn(&e->node->log, 0,
-             "kv: process %d holds %s and does not answer: ending it to take over", pid,
-             e->dir.path);
-    long r = syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
-    return r < 0 && errno != ESRCH ? error_from_errno(errno) : 0;
-}
-
 static bool is_stuck(const struct embedded *e, const struct watch *w)
 {
     if (w->silent_ns < SILENT_NS) return false;
     if (w->silent_ns >= SILENT_RUNNABLE_NS) return true;
-    return kv_process_state(kv_client_holder_pid(e->client)) != KV_PROCESS_RUNNABLE;
+    return kv_process_state(kv_client_holder(e->client)) != KV_PROCESS_RUNNABLE;
 }
 
 static void tick(struct embedded *e, struct watch *w, uint64_t elapsed_ns)
@@ -76,12 +57,16 @@ void embedded_watch(struct embedded *e)
         tick(e, &w, now_ns - last_ns);
         last_ns = now_ns;
         if (e->is_tool || !is_stuck(e, &w)) continue;
-        int r = end_holder(e);
+        int pid = kv_client_holder(e->client)->pid;
+        if (!w.has_complained) {
+            log_warn(&e->node->log, 0, "kv: process %d, which holds %s, does not answer: ending it",
+                     pid, e->dir.path);
+        }
+        int r = kv_process_end(kv_client_holder(e->client), &e->dir);
         if (r >= 0 && kv_client_wait_dead(e->client, AFTER_KILL_NS)) return;
         if (!w.has_complained) {
-            log_error(&e->node->log, r,
-                      "kv: process %d holds %s, does not answer and cannot be ended",
-                      kv_client_holder_pid(e->client), e->dir.path);
+            log_error(&e->node->log, r, "kv: process %d, which holds %s, cannot be ended", pid,
+                      e->dir.path);
         }
         w.has_complained = true;
         w.silent_ns = 0;

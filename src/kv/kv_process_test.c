@@ -1,5 +1,5 @@
-/* kv_process_test.c - processes that share an embedded store and do not behave: killed, stopped, racing, sending
- * garbage. What one was told is committed must be there for all, ever after.
+/* kv_process_test.c - processes that share an embedded store and do not behave: killed, stopped,
+ * racing, sending garbage. What one was told is committed must be there for all, ever after.
  *
  * Time limits are wide: they are to find what hangs. What was measured is printed.
  */

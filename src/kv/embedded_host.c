@@ -1,14 +1,16 @@
-/* embedded_dir.c - see embedded_dir.h. This is the machine itself: system calls that the loop does
- * not offer. */
-#include "kv/embedded_dir.h"
+/* embedded_host.c - see embedded_host.h. This is the machine itself: system calls that the loop
+ * does not offer. */
+#include "kv/embedded_host.h"
 #include "base/arena.h"
 #include "loop/file.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -86,12 +88,35 @@ void kv_dir_unlock(struct kv_dir *dir)
     (void)r; /* unlocking what is ours cannot fail */
 }
 
-/* ---- other processes ---- */
+/* ---- processes ---- */
 
-enum kv_process_state kv_process_state(int pid)
+int kv_process_own(void)
+{
+    return (int)getpid();
+}
+
+unsigned kv_user_own(void)
+{
+    return geteuid();
+}
+
+struct kv_process kv_process_open(int pid)
+{
+    struct kv_process process = { .pid = MAX_OF(pid, 0), .fd = -1 };
+    if (pid > 0) process.fd = (int)syscall(SYS_pidfd_open, pid, 0);
+    return process;
+}
+
+void kv_process_close(struct kv_process *process)
+{
+    if (process->fd >= 0) close(process->fd);
+    process->fd = -1;
+}
+
+enum kv_process_state kv_process_state(const struct kv_process *process)
 {
     char path[64], text[512];
-    snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+    snprintf(path, sizeof(path), "/proc/%d/stat", process->pid);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
     if (fd >= 0) close(fd);
@@ -107,21 +132,28 @@ enum kv_process_state kv_process_state(int pid)
     }
 }
 
-bool kv_dir_is_open_in(const struct kv_dir *dir, int pid)
+static bool has_open(int pid, int file_fd)
 {
     char path[64];
     struct stat own, other;
     snprintf(path, sizeof(path), "/proc/%d/fd", pid);
     DIR *fds = opendir(path);
-    if (!fds || fstat(dir->lock_fd, &own) < 0) {
-        if (fds) closedir(fds);
-        return false;
-    }
+    if (!fds) return false;
     bool is_open = false;
-    for (struct dirent *e; !is_open && (e = readdir(fds));) {
-        is_open = fstatat(dirfd(fds), e->d_name, &other, 0) == 0 && other.st_dev == own.st_dev &&
-                  other.st_ino == own.st_ino;
+    if (fstat(file_fd, &own) == 0) {
+        for (struct dirent *e; !is_open && (e = readdir(fds));) {
+            is_open = fstatat(dirfd(fds), e->d_name, &other, 0) == 0 &&
+                      other.st_dev == own.st_dev && other.st_ino == own.st_ino;
+        }
     }
     closedir(fds);
     return is_open;
+}
+
+int kv_process_end(const struct kv_process *process, const struct kv_dir *dir)
+{
+    if (process->fd < 0 || process->pid == kv_process_own()) return -ERR_NOT_SUPPORTED;
+    if (!has_open(process->pid, dir->lock_fd)) return -ERR_NOT_SUPPORTED;
+    long r = syscall(SYS_pidfd_send_signal, process->fd, SIGKILL, NULL, 0);
+    return r < 0 && errno != ESRCH ? error_from_errno(errno) : 0;
 }

@@ -1,4 +1,4 @@
-/* embedded_dir.h - the directory of an embedded store: its lock, its socket's path, and who holds
+/* embedded_host.h - the directory of an embedded store: its lock, its socket's path, and who holds
  * it.
  *
  * The lock is an OFD lock on <dir>/lock: it belongs to the open file, so it goes with the process
@@ -21,8 +21,22 @@ void kv_dir_close(struct kv_dir *dir); /* unlocks */
 bool kv_dir_try_lock(struct kv_dir *dir);
 void kv_dir_unlock(struct kv_dir *dir);
 
+/* ---- processes ---- */
+
+int kv_process_own(void);
+unsigned kv_user_own(void);
+
+/* Another process, named by what stays true when its pid is used again. */
+struct kv_process {
+    int pid; /* 0: it is not visible from here */
+    int fd;  /* -1 */
+};
+/* @pid is that of a process that lives now. */
+struct kv_process kv_process_open(int pid);
+void kv_process_close(struct kv_process *process);
+/* What the kernel says of it: one that could run is not stuck, only slow. */
 enum kv_process_state { KV_PROCESS_GONE, KV_PROCESS_RUNNABLE, KV_PROCESS_WAITING };
-/* What the kernel says of a process: one that could run is not stuck, only slow. */
-enum kv_process_state kv_process_state(int pid);
-/* Does process @pid have the lock file open? */
-bool kv_dir_is_open_in(const struct kv_dir *dir, int pid);
+enum kv_process_state kv_process_state(const struct kv_process *process);
+/* Kills it if it has the lock file of @dir open. 0 also when it is gone already; -ERR_NOT_SUPPORTED
+ * when it is not visible, this process itself, or does not have the file. */
+int kv_process_end(const struct kv_process *process, const struct kv_dir *dir) must_check;
