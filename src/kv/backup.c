@@ -87,7 +87,7 @@ static int write_all(struct kv *kv, struct file *file) fiber_fn
     memcpy(header.magic, KV_BACKUP_MAGIC, sizeof(header.magic));
     header.crc = crc32c(0, &header, offsetof(struct kv_backup_header, crc));
     int r = file_write(file, &header, sizeof(header), 0);
-    if (r >= 0) r = kv_begin_long(kv, &txn);
+    if (r >= 0) r = kv_begin_view(kv, KV_VIEW_LONG, &txn);
     if (r < 0) return r;
     struct backup b = { .txn = txn, .file = file, .offset = sizeof(header), .block = block };
     r = write_pairs(&b);

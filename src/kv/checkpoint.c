@@ -1,7 +1,9 @@
 /* checkpoint.c - the base catches up: what the journal's rotated file holds goes there in one step.
  *
- *   rotate (flusher) → V = last version of the file → newest state at V of each key above the
- * base's version → base_apply → new reader → the file may be used again → trim recent
+ *   1. rotate (flusher): V is the last version of the file that is left
+ *   2. the state at V of every key that changed since the base's version
+ *   3. base_apply() of that, and a new reader for the snapshots to come
+ *   4. the file may be used again; recent is trimmed
  *
  * Until the step is durable the file stays as it is, so a crash anywhere replays it. When the base
  * has no room the step is tried again every second; the store takes no writes meanwhile and loses

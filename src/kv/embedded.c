@@ -15,8 +15,7 @@ struct embedded_kv {
 struct kv_snapshot {
     uint64_t epoch;
     struct store_snapshot *local; /* HOLDER */
-    uint64_t remote;              /* REMOTE: its number */
-    bool is_remote_open;          /* the holder may have it open */
+    struct kv_remote remote;      /* REMOTE */
 };
 
 static struct embedded *engine_of(const struct kv *kv)
@@ -52,25 +51,21 @@ static int enter_snapshot(struct embedded *e, const struct kv_snapshot *s)
     return 0;
 }
 
-static int open_in_role(struct embedded *e, enum kv_lifetime lifetime,
-                        struct kv_snapshot *s) fiber_fn
+static int open_in_role(struct embedded *e, enum kv_view view, struct kv_snapshot *s) fiber_fn
 {
     s->epoch = e->epoch;
-    if (e->role == KV_ROLE_HOLDER) return store_snapshot_open(e->store, lifetime, &s->local);
-    s->remote = kv_client_next_snapshot(e->client);
-    if (lifetime != KV_LIFETIME_LONG) return 0; /* the first read opens it */
-    s->is_remote_open = true;
-    return kv_client_open_long(e->client, s->remote);
+    if (e->role == KV_ROLE_HOLDER) return store_snapshot_open(e->store, view, &s->local);
+    s->remote = kv_client_snapshot(e->client, view);
+    return view == KV_VIEW_LONG ? kv_client_open_long(e->client, &s->remote) : 0;
 }
 
-static int embedded_snapshot_open(struct kv *kv, enum kv_lifetime lifetime,
-                                  struct kv_snapshot **ret)
+static int embedded_snapshot_open(struct kv *kv, enum kv_view view, struct kv_snapshot **ret)
 {
     struct embedded *e = engine_of(kv);
     int r = enter(e);
     if (r < 0) return r;
     struct kv_snapshot *s = new_zero(struct kv_snapshot);
-    r = open_in_role(e, lifetime, s);
+    r = open_in_role(e, view, s);
     leave(e);
     if (r < 0) {
         free(s);
@@ -85,7 +80,7 @@ static void embedded_snapshot_close(struct kv *kv, struct kv_snapshot *s)
     struct embedded *e = engine_of(kv);
     if (s->local) store_snapshot_close(s->local);
     bool is_current = s->epoch == e->epoch && e->role == KV_ROLE_REMOTE;
-    if (s->is_remote_open && is_current) kv_client_drop(e->client, s->remote);
+    if (is_current) kv_client_drop(e->client, &s->remote);
     free(s);
 }
 
@@ -99,8 +94,7 @@ static int embedded_get_many(struct kv *kv, struct kv_snapshot *s, const struct 
     if (s->local) {
         r = store_get_many(s->local, keys, count, arena, ret_found, ret_values);
     } else {
-        s->is_remote_open = true;
-        r = kv_client_get_many(e->client, s->remote, keys, count, arena, ret_found, ret_values);
+        r = kv_client_get_many(e->client, &s->remote, keys, count, arena, ret_found, ret_values);
     }
     leave(e);
     return r;
@@ -115,9 +109,18 @@ static int embedded_get_range(struct kv *kv, struct kv_snapshot *s, const struct
     if (s->local) {
         r = store_get_range(s->local, range, arena, ret);
     } else {
-        s->is_remote_open = true;
-        r = kv_client_get_range(e->client, s->remote, range, arena, ret);
+        r = kv_client_get_range(e->client, &s->remote, range, arena, ret);
     }
+    leave(e);
+    return r;
+}
+
+static int embedded_settle(struct kv *kv, struct kv_snapshot *s) fiber_fn
+{
+    struct embedded *e = engine_of(kv);
+    int r = enter_snapshot(e, s);
+    if (r < 0) return r;
+    r = s->local ? store_settle(s->local) : kv_client_settle(e->client, &s->remote);
     leave(e);
     return r;
 }
@@ -143,9 +146,7 @@ static int embedded_commit(struct kv *kv, struct kv_snapshot *s, struct kv_commi
     } else if (e->role == KV_ROLE_HOLDER) {
         r = store_commit(e->store, is_current ? s->local : NULL, commit);
     } else {
-        uint64_t number = is_current && s->is_remote_open ? s->remote : 0;
-        if (s) s->is_remote_open = false; /* the commit closes it */
-        r = kv_client_commit(e->client, number, commit);
+        r = kv_client_commit(e->client, is_current ? &s->remote : NULL, commit);
     }
     leave(e);
     return r;
@@ -231,6 +232,7 @@ static const struct kv_ops embedded_ops = {
     .get_many = embedded_get_many,
     .get_range = embedded_get_range,
     .commit = embedded_commit,
+    .settle = embedded_settle,
     .close = embedded_close,
     .describe = embedded_describe,
 };

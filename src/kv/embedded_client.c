@@ -68,7 +68,7 @@ static int reader_fiber(void *arg) fiber_fn
     return 0;
 }
 
-/* Who listens at the other end must be of our user or root; root takes any, whose directory it is. */
+/* Who listens at the other end must be our user or root; root takes any: it is their directory. */
 static int check_holder(struct kv_client *client)
 {
     int pid;
@@ -205,9 +205,10 @@ void kv_client_ping(struct kv_client *client)
     kv_frame_put(&client->out, &header, (struct bytes){ 0 });
 }
 
-uint64_t kv_client_next_snapshot(struct kv_client *client)
+struct kv_remote kv_client_snapshot(struct kv_client *client, enum kv_view view)
 {
-    return ++client->snapshot_last;
+    return (struct kv_remote){ .number = ++client->snapshot_last,
+                               .is_newest = view == KV_VIEW_NEWEST };
 }
 
 static void put_snapshot(struct wire_out *out, uint64_t number)
@@ -215,37 +216,53 @@ static void put_snapshot(struct wire_out *out, uint64_t number)
     kv_wire_snapshot_put(out, &(struct kv_wire_snapshot){ number });
 }
 
-int kv_client_open_long(struct kv_client *client, uint64_t snapshot)
+int kv_client_open_long(struct kv_client *client, struct kv_remote *snapshot)
 {
     struct wire_out out = wire_out_heap();
-    put_snapshot(&out, snapshot);
+    put_snapshot(&out, snapshot->number);
+    snapshot->is_open = true;
     return call(client, KV_WIRE_OPEN, &out, NULL, NULL);
 }
 
-void kv_client_drop(struct kv_client *client, uint64_t snapshot)
+void kv_client_drop(struct kv_client *client, struct kv_remote *snapshot)
 {
     uint8_t buf[64];
     struct wire_out out = wire_out_fixed(buf, sizeof(buf));
     struct kv_frame header = { .number = ++client->number_last, .kind = KV_WIRE_DROP };
-    put_snapshot(&out, snapshot);
+    if (!snapshot->is_open) return;
+    snapshot->is_open = false;
+    put_snapshot(&out, snapshot->number);
     kv_frame_put_lazily(&client->out, &header, wire_out_bytes(&out));
 }
 
-int kv_client_get_many(struct kv_client *client, uint64_t snapshot, const struct bytes *keys,
-                       uint32_t count, struct arena *arena, bool *ret_found,
-                       struct bytes *ret_values)
+int kv_client_settle(struct kv_client *client, struct kv_remote *snapshot)
 {
-    struct kv_wire_get get = { snapshot, { (struct bytes *)(uintptr_t)keys, count } };
+    if (snapshot->is_durable || !snapshot->is_open) return 0;
+    struct wire_out out = wire_out_heap();
+    put_snapshot(&out, snapshot->number);
+    snapshot->is_open = false;
+    return call(client, KV_WIRE_SETTLE, &out, NULL, NULL);
+}
+
+int kv_client_get_many(struct kv_client *client, struct kv_remote *snapshot,
+                       const struct bytes *keys, uint32_t count, struct arena *arena,
+                       bool *ret_found, struct bytes *ret_values)
+{
+    struct kv_wire_get get = { .snapshot = snapshot->number,
+                               .keys = { (struct bytes *)(uintptr_t)keys, count },
+                               .is_newest = snapshot->is_newest };
     struct kv_wire_got got;
     struct wire_out out = wire_out_heap();
     struct wire_in in;
     kv_wire_get_put(&out, &get);
+    snapshot->is_open = true;
     int r = call(client, KV_WIRE_GET, &out, arena, &in);
     if (r < 0) return r;
     kv_wire_got_get(&in, &got);
     if (in.failed || got.found.count != count || got.values.count != count) {
         return -ERR_RPC_VERIFY_RESPONSE;
     }
+    snapshot->is_durable = got.is_durable;
     for (uint32_t i = 0; i < count; i++) {
         ret_found[i] = got.found.items[i];
         ret_values[i] = ret_found[i] ? got.values.items[i] : (struct bytes){ 0 };
@@ -268,10 +285,11 @@ static bool pairs_are_good(const struct kv_range *range, const struct kv_pairs *
     return true;
 }
 
-int kv_client_get_range(struct kv_client *client, uint64_t snapshot, const struct kv_range *range,
-                        struct arena *arena, struct kv_pairs *ret)
+int kv_client_get_range(struct kv_client *client, struct kv_remote *snapshot,
+                        const struct kv_range *range, struct arena *arena, struct kv_pairs *ret)
 {
-    struct kv_wire_range asked = { .snapshot = snapshot,
+    struct kv_wire_range asked = { .snapshot = snapshot->number,
+                                   .is_newest = snapshot->is_newest,
                                    .begin = range->begin,
                                    .end = range->end,
                                    .limit = range->limit,
@@ -281,6 +299,7 @@ int kv_client_get_range(struct kv_client *client, uint64_t snapshot, const struc
     struct wire_out out = wire_out_heap();
     struct wire_in in;
     kv_wire_range_put(&out, &asked);
+    snapshot->is_open = true;
     int r = call(client, KV_WIRE_RANGE, &out, arena, &in);
     if (r < 0) return r;
     kv_wire_pairs_get(&in, &reply);
@@ -291,14 +310,17 @@ int kv_client_get_range(struct kv_client *client, uint64_t snapshot, const struc
         pairs.items[i] = (struct kv_pair){ reply.items.items[2 * i], reply.items.items[2 * i + 1] };
     }
     if (!pairs_are_good(range, &pairs)) return -ERR_RPC_VERIFY_RESPONSE;
+    snapshot->is_durable = reply.is_durable;
     *ret = pairs;
     return 0;
 }
 
-int kv_client_commit(struct kv_client *client, uint64_t snapshot, const struct kv_commit *commit)
+int kv_client_commit(struct kv_client *client, struct kv_remote *snapshot,
+                     const struct kv_commit *commit)
 {
     cleanup_arena_ struct arena arena = { 0 };
-    struct kv_wire_commit message = { .snapshot = snapshot,
+    struct kv_wire_commit message = { .snapshot =
+                                          snapshot && snapshot->is_open ? snapshot->number : 0,
                                       .digest_key_0 = commit->digest_key.words[0],
                                       .digest_key_1 = commit->digest_key.words[1] };
     message.checks.count = commit->check_count;
@@ -319,5 +341,6 @@ int kv_client_commit(struct kv_client *client, uint64_t snapshot, const struct k
     }
     struct wire_out out = wire_out_heap();
     kv_wire_commit_put(&out, &message);
+    if (snapshot) snapshot->is_open = false;
     return call(client, KV_WIRE_COMMIT, &out, NULL, NULL);
 }

@@ -28,15 +28,24 @@ uint64_t kv_client_frame_count(const struct kv_client *client);
 /* The process that was at the other end when the connection was made. */
 const struct kv_process *kv_client_holder(const struct kv_client *client);
 
-uint64_t kv_client_next_snapshot(struct kv_client *client);
-int kv_client_open_long(struct kv_client *client, uint64_t snapshot) fiber_fn must_check;
-void kv_client_drop(struct kv_client *client, uint64_t snapshot);
-/* As of struct kv_ops. */
-int kv_client_get_many(struct kv_client *client, uint64_t snapshot, const struct bytes *keys,
-                       uint32_t count, struct arena *arena, bool *ret_found,
-                       struct bytes *ret_values) fiber_fn must_check;
-int kv_client_get_range(struct kv_client *client, uint64_t snapshot, const struct kv_range *range,
-                        struct arena *arena, struct kv_pairs *ret) fiber_fn must_check;
-/* @snapshot 0: none. It is closed in any case. */
-int kv_client_commit(struct kv_client *client, uint64_t snapshot,
+/* A snapshot on the holder's side, which opens it with the first read. */
+struct kv_remote {
+    uint64_t number;
+    bool is_newest;  /* KV_VIEW_NEWEST */
+    bool is_open;    /* the holder may have it */
+    bool is_durable; /* it said so of what was read */
+};
+struct kv_remote kv_client_snapshot(struct kv_client *client, enum kv_view view);
+int kv_client_open_long(struct kv_client *client, struct kv_remote *snapshot) fiber_fn must_check;
+void kv_client_drop(struct kv_client *client, struct kv_remote *snapshot);
+/* As of struct kv_ops; settling and committing also end the snapshot. */
+int kv_client_get_many(struct kv_client *client, struct kv_remote *snapshot,
+                       const struct bytes *keys, uint32_t count, struct arena *arena,
+                       bool *ret_found, struct bytes *ret_values) fiber_fn must_check;
+int kv_client_get_range(struct kv_client *client, struct kv_remote *snapshot,
+                        const struct kv_range *range, struct arena *arena,
+                        struct kv_pairs *ret) fiber_fn must_check;
+int kv_client_settle(struct kv_client *client, struct kv_remote *snapshot) fiber_fn must_check;
+/* @snapshot NULL: none. */
+int kv_client_commit(struct kv_client *client, struct kv_remote *snapshot,
                      const struct kv_commit *commit) fiber_fn must_check;

@@ -1,5 +1,4 @@
-/* embedded_host.h - the directory of an embedded store: its lock, its socket's path, and who holds
- * it.
+/* embedded_host.h - what the embedded store needs of its host: a directory with a lock, processes.
  *
  * The lock is an OFD lock on <dir>/lock: it belongs to the open file, so it goes with the process
  * and with nothing else, and two stores in one process exclude each other too. Private to src/kv.

@@ -61,8 +61,10 @@ static void reply_body(struct connection *c, const struct kv_frame *request, str
 /* ---- snapshots ---- */
 
 /* That of @number, opened when it is new. */
-static int find_snapshot(struct connection *c, uint64_t number, struct store_snapshot **ret)
+static int find_snapshot(struct connection *c, uint64_t number, bool is_newest,
+                         struct store_snapshot **ret)
 {
+    enum kv_view view = is_newest ? KV_VIEW_NEWEST : KV_VIEW_DURABLE;
     struct store_snapshot *s = map_get(&c->snapshots, number);
     if (s) {
         *ret = s;
@@ -70,7 +72,7 @@ static int find_snapshot(struct connection *c, uint64_t number, struct store_sna
     }
     if (number <= c->snapshot_last) return -ERR_TXN_TOO_OLD;
     if (c->snapshots.count >= SNAPSHOTS_MAX) return -ERR_TXN_THROTTLED;
-    int r = store_snapshot_open(c->server->store, KV_LIFETIME_TXN, &s);
+    int r = store_snapshot_open(c->server->store, view, &s);
     if (r < 0) return r;
     map_put(&c->snapshots, number, s);
     c->snapshot_last = number;
@@ -98,14 +100,15 @@ static int serve_get(struct connection *c, const struct kv_frame *request, struc
     uint32_t count = get.keys.count;
     bool *found = arena_array(&arena, bool, count);
     struct bytes *values = arena_array(&arena, struct bytes, count);
-    int r = find_snapshot(c, get.snapshot, &s);
+    int r = find_snapshot(c, get.snapshot, get.is_newest, &s);
     if (r >= 0) r = store_get_many(s, get.keys.items, count, &arena, found, values);
     if (r < 0) {
         reply_status(c, request, r);
         return 0;
     }
     struct kv_wire_got got = { .found = { arena_array(&arena, uint8_t, count), count },
-                               .values = { values, count } };
+                               .values = { values, count },
+                               .is_durable = store_snapshot_is_durable(s) };
     for (uint32_t i = 0; i < count; i++) {
         got.found.items[i] = found[i];
     }
@@ -132,7 +135,7 @@ static int serve_range(struct connection *c, const struct kv_frame *request, str
                               .is_reverse = asked.is_reverse };
     struct kv_pairs pairs;
     range.bytes_max = MAX_OF(range.bytes_max, 1u);
-    int r = find_snapshot(c, asked.snapshot, &s);
+    int r = find_snapshot(c, asked.snapshot, asked.is_newest, &s);
     if (r >= 0) r = store_get_range(s, &range, &arena, &pairs);
     if (r < 0) {
         reply_status(c, request, r);
@@ -140,7 +143,8 @@ static int serve_range(struct connection *c, const struct kv_frame *request, str
     }
     struct kv_wire_pairs reply = { .items = { arena_array(&arena, struct bytes, pairs.count * 2),
                                               pairs.count * 2 },
-                                   .has_more = pairs.has_more };
+                                   .has_more = pairs.has_more,
+                                   .is_durable = store_snapshot_is_durable(s) };
     for (uint32_t i = 0; i < pairs.count; i++) {
         reply.items.items[2 * i] = pairs.items[i].key;
         reply.items.items[2 * i + 1] = pairs.items[i].value;
@@ -272,7 +276,7 @@ static int open_fiber(void *arg) fiber_fn
     struct store_snapshot *s;
     kv_wire_snapshot_get(&in, &asked);
     int r = in.failed || map_get(&c->snapshots, asked.snapshot) ? -ERR_INVALID_ARG : 0;
-    if (r >= 0) r = store_snapshot_open(c->server->store, KV_LIFETIME_LONG, &s);
+    if (r >= 0) r = store_snapshot_open(c->server->store, KV_VIEW_LONG, &s);
     if (r >= 0) {
         struct store_snapshot *old = map_put(&c->snapshots, asked.snapshot, s);
         if (old) store_snapshot_close(old);
@@ -280,6 +284,32 @@ static int open_fiber(void *arg) fiber_fn
     reply_status(c, &job->header, r);
     job_free(job);
     return 0;
+}
+
+static int settle_fiber(void *arg) fiber_fn
+{
+    struct job *job = arg;
+    int r = store_settle(job->snapshot);
+    reply_status(job->c, &job->header, r);
+    job_free(job);
+    return 0;
+}
+
+/* Ends the snapshot: nothing more is read from it. */
+static int serve_settle(struct connection *c, const struct kv_frame *request, struct bytes body)
+{
+    struct wire_in in = wire_in_of(body, NULL);
+    struct kv_wire_snapshot asked;
+    kv_wire_snapshot_get(&in, &asked);
+    if (in.failed) return -ERR_RPC_INVALID_MESSAGE;
+    struct store_snapshot *s = map_remove(&c->snapshots, asked.snapshot);
+    if (!s) {
+        reply_status(c, request, -ERR_TXN_TOO_OLD);
+        return 0;
+    }
+    struct job *job = job_new(c, request, body);
+    job->snapshot = s;
+    return job_start(job, "kv settle", settle_fiber);
 }
 
 static int hello_fiber(void *arg) fiber_fn
@@ -324,6 +354,7 @@ static int serve(struct connection *c, const struct kv_frame *request, struct by
     case KV_WIRE_RANGE: return serve_range(c, request, body);
     case KV_WIRE_COMMIT: return serve_commit(c, request, body);
     case KV_WIRE_DROP: return serve_drop(c, body);
+    case KV_WIRE_SETTLE: return serve_settle(c, request, body);
     case KV_WIRE_OPEN: return job_start(job_new(c, request, body), "kv open", open_fiber);
     default: reply_status(c, request, -ERR_NOT_IMPLEMENTED); return 0;
     }

@@ -18,6 +18,7 @@ enum kv_wire_kind {
     KV_WIRE_RANGE,
     KV_WIRE_COMMIT,
     KV_WIRE_DROP, /* not answered */
+    KV_WIRE_SETTLE,
 };
 
 #define KV_WIRE_HELLO_FIELDS(F) F(u32, version, "KV_WIRE_VERSION of the sender")
@@ -28,12 +29,14 @@ WIRE_RECORD(kv_wire_snapshot, KV_WIRE_SNAPSHOT_FIELDS)
 
 #define KV_WIRE_GET_FIELDS(F)                                                                      \
     F(u64, snapshot, "")                                                                           \
-    F(text_list, keys, "")
+    F(text_list, keys, "")                                                                         \
+    F(u8, is_newest, "if this opens it: also what is not durable yet")
 WIRE_RECORD(kv_wire_get, KV_WIRE_GET_FIELDS)
 
 #define KV_WIRE_GOT_FIELDS(F)                                                                      \
     F(u8_list, found, "0 or 1 for each key")                                                       \
-    F(text_list, values, "empty when absent")
+    F(text_list, values, "empty when absent")                                                      \
+    F(u8, is_durable, "all that the snapshot shows")
 WIRE_RECORD(kv_wire_got, KV_WIRE_GOT_FIELDS)
 
 #define KV_WIRE_RANGE_FIELDS(F)                                                                    \
@@ -42,13 +45,15 @@ WIRE_RECORD(kv_wire_got, KV_WIRE_GOT_FIELDS)
     F(blob, end, "")                                                                               \
     F(u32, limit, "")                                                                              \
     F(u32, bytes_max, "")                                                                          \
-    F(u8, is_reverse, "")
+    F(u8, is_reverse, "")                                                                          \
+    F(u8, is_newest, "as of a get")
 WIRE_RECORD(kv_wire_range, KV_WIRE_RANGE_FIELDS)
 
 /* Keys and values in turn. */
 #define KV_WIRE_PAIRS_FIELDS(F)                                                                    \
     F(text_list, items, "key, value, key, value, …")                                               \
-    F(u8, has_more, "")
+    F(u8, has_more, "")                                                                            \
+    F(u8, is_durable, "as of a get")
 WIRE_RECORD(kv_wire_pairs, KV_WIRE_PAIRS_FIELDS)
 
 #define KV_WIRE_CHECK_FIELDS(F)                                                                    \

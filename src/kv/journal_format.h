@@ -1,16 +1,14 @@
-/* journal_format.h - the embedded store's journal on disk: two files, written in turn; nothing else
- * is here.
+/* journal_format.h - the embedded store's journal on disk; nothing else is here.
  *
- *   file:   header, padded to a page | group | group | …
- *   group:  record | record | … | zeros up to a multiple of 512      written and synced as one
- *   record: header | writes                                          one transaction
- *   write:  { u8 kind, u8 0, u16 key size, u32 value size } key value      (value: the end of a
- * cleared range)
+ *   two files, written in turn, each: header, padded to a page | group | group | …
+ *   group:  record | record | … | zeros up to a multiple of 512     written and synced as one
+ *   record: header | writes                                         one transaction
+ *   write:  { u8 kind, u8 0, u16 key size, u32 value size } key value
  *
- * Little-endian. Versions of records are consecutive, through the end of one file into the next
- * epoch's. A file ends where no good record of its epoch with the next version stands: that is the
- * tail that a crash may leave. A later record in the file which says that the missing one was
- * synced tells damage from such a tail.
+ * The value of a cleared range is its end. Little-endian. Versions of records are consecutive,
+ * through the end of one file into the next epoch's. A file ends where no good record of its epoch
+ * with the next version stands: that is the tail that a crash may leave. A later record in the file
+ * which says that the missing one was synced tells damage from such a tail.
  */
 #pragma once
 #include <stdint.h>

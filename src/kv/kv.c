@@ -14,7 +14,7 @@ struct kv_txn {
     struct kv *kv;
     struct kv_snapshot *snapshot;
     uint64_t begin_ns;
-    enum kv_lifetime lifetime;
+    enum kv_view view;
     bool is_done; /* committed or failed to: nothing more can be done with it */
     int error;    /* of a write beyond the limits: what the commit says */
     struct kv_write_buffer writes;
@@ -42,12 +42,12 @@ const char *kv_describe(const struct kv *kv)
 
 /* ---- life ---- */
 
-static struct kv_txn *txn_new(struct kv *kv, enum kv_lifetime lifetime)
+static struct kv_txn *txn_new(struct kv *kv, enum kv_view view)
 {
     struct kv_txn *txn = new_zero(struct kv_txn);
     txn->kv = kv;
     txn->begin_ns = node_now_ns(kv->node);
-    txn->lifetime = lifetime;
+    txn->view = view;
     kv_write_buffer_init(&txn->writes);
     kv_read_set_init(&txn->reads);
     kv->txn_count++;
@@ -60,20 +60,17 @@ static int interruption(void)
     return fiber_remaining_ns() == 0 ? -ERR_TIMEOUT : 0;
 }
 
-int kv_begin(struct kv *kv, struct kv_txn **ret)
+int kv_begin_view(struct kv *kv, enum kv_view view, struct kv_txn **ret)
 {
     int r = interruption();
     if (r < 0) return r;
-    *ret = txn_new(kv, KV_LIFETIME_TXN);
+    *ret = txn_new(kv, view);
     return 0;
 }
 
-int kv_begin_long(struct kv *kv, struct kv_txn **ret)
+int kv_begin(struct kv *kv, struct kv_txn **ret)
 {
-    int r = interruption();
-    if (r < 0) return r;
-    *ret = txn_new(kv, KV_LIFETIME_LONG);
-    return 0;
+    return kv_begin_view(kv, KV_VIEW_DURABLE, ret);
 }
 
 static void drop_snapshot(struct kv_txn *txn)
@@ -98,7 +95,7 @@ static int txn_state(const struct kv_txn *txn)
 {
     if (txn->is_done) return -ERR_TXN_CANCELED;
     if (txn->reads.bytes + txn->writes.bytes > KV_TXN_BYTES_MAX) return -ERR_TXN_TOO_LARGE;
-    if (txn->lifetime == KV_LIFETIME_LONG) return 0;
+    if (txn->view == KV_VIEW_LONG) return 0;
     uint64_t age_ns = node_now_ns(txn->kv->node) - txn->begin_ns;
     return age_ns > KV_TXN_AGE_NS_MAX ? -ERR_TXN_TOO_OLD : 0;
 }
@@ -107,7 +104,7 @@ static int need_snapshot(struct kv_txn *txn)
 {
     int r = txn_state(txn);
     if (r < 0 || txn->snapshot) return r;
-    return txn->kv->ops->snapshot_open(txn->kv, txn->lifetime, &txn->snapshot);
+    return txn->kv->ops->snapshot_open(txn->kv, txn->view, &txn->snapshot);
 }
 
 /* ---- single reads ---- */
@@ -456,6 +453,13 @@ int kv_check_resolve(struct kv *kv, struct kv_snapshot *snapshot, const struct k
     return 0;
 }
 
+int kv_settle(struct kv_txn *txn)
+{
+    const struct kv_ops *ops = txn->kv->ops;
+    if (!txn->snapshot || txn->view != KV_VIEW_NEWEST || !ops->settle) return 0;
+    return ops->settle(txn->kv, txn->snapshot);
+}
+
 int kv_commit(struct kv_txn *txn)
 {
     if (txn->is_done) return -ERR_TXN_CANCELED;
@@ -465,8 +469,9 @@ int kv_commit(struct kv_txn *txn)
     if (r < 0) return r;
     if (kv_write_buffer_is_empty(&txn->writes)) {
         txn->is_done = true;
+        r = kv_settle(txn);
         drop_snapshot(txn);
-        return 0;
+        return r;
     }
     cleanup_arena_ struct arena arena = { 0 };
     struct kv_commit commit = { .digest_key = txn->kv->digest_key };

@@ -67,7 +67,9 @@ enum kv_retry { KV_RETRY_SAFE = 0, KV_RETRY_MAYBE_COMMITTED = 1 };
 /* Begins, runs fn(txn, arg), commits, returns what fn returned. On conflicts and the like starts
  * over: at once, then after 250 µs (fdb: 10 ms) doubling to 1 s, with jitter, until the fiber's
  * deadline or 16 tries. fn's own error ends it without commit. TXN_MAYBE_COMMITTED is retried only
- * when @retry says that running twice is right. fn must reset its results at its start. */
+ * when @retry says that running twice is right. fn must reset its results at its start.
+ * fn may see what is committed but not durable yet; kv_transact() returns when it is. So fn tells
+ * nobody what it saw, and transactions that follow one another closely share a sync. */
 int kv_transact(struct kv *kv, enum kv_retry retry, int (*fn)(struct kv_txn *txn, void *arg),
                 void *arg) fiber_fn must_check;
 /* Read-only: nothing is checked at the end. */

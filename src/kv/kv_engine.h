@@ -20,8 +20,12 @@ enum { KV_PAGE_BYTES = 1 << 20, KV_PAGE_COUNT_MAX = 10000 };
  * else. */
 enum { KV_ITEM_BYTES = 24 };
 
-/* LONG: lives until it is closed, for backups; an engine that cannot, ends it as any other. */
-enum kv_lifetime { KV_LIFETIME_TXN, KV_LIFETIME_LONG };
+/* What a snapshot shows, and for how long.
+ * DURABLE: all that is durable. NEWEST: also what is committed and not durable yet, so that what
+ * depends on one another can share a sync; nothing that was seen may be told to anybody before
+ * settle() or a commit. LONG: as DURABLE, until it is closed, for backups; an engine that cannot,
+ * ends it as any other. */
+enum kv_view { KV_VIEW_DURABLE, KV_VIEW_NEWEST, KV_VIEW_LONG };
 
 struct kv_range {
     struct bytes begin, end;
@@ -56,8 +60,7 @@ struct kv_commit {
 
 struct kv_ops {
     const char *name;
-    int (*snapshot_open)(struct kv *kv, enum kv_lifetime lifetime,
-                         struct kv_snapshot **ret) fiber_fn;
+    int (*snapshot_open)(struct kv *kv, enum kv_view view, struct kv_snapshot **ret) fiber_fn;
     void (*snapshot_close)(struct kv *kv, struct kv_snapshot *snapshot);
     /* What is returned is copied into @arena. */
     int (*get_many)(struct kv *kv, struct kv_snapshot *snapshot, const struct bytes *keys,
@@ -67,6 +70,8 @@ struct kv_ops {
                      struct arena *arena, struct kv_pairs *ret) fiber_fn;
     /* @snapshot: NULL for a transaction that read nothing (checks without a digest then hold). */
     int (*commit)(struct kv *kv, struct kv_snapshot *snapshot, struct kv_commit *commit) fiber_fn;
+    /* Until all that a NEWEST snapshot shows is durable. NULL: it always is. */
+    int (*settle)(struct kv *kv, struct kv_snapshot *snapshot) fiber_fn;
     void (*close)(struct kv *kv) fiber_fn; /* frees; no transaction is left */
     const char *(*describe)(const struct kv *kv);
 };
@@ -81,8 +86,10 @@ struct kv {
 };
 void kv_base_init(struct kv *kv, const struct kv_ops *ops, struct node *node);
 
-/* kv_begin() for a transaction without an age limit, where the engine can. */
-int kv_begin_long(struct kv *kv, struct kv_txn **ret) fiber_fn must_check;
+/* kv_begin() with another view. A transaction with LONG has no age limit, where the engine can. */
+int kv_begin_view(struct kv *kv, enum kv_view view, struct kv_txn **ret) fiber_fn must_check;
+/* When it returns 0, what the transaction has read may be told; so does a commit. */
+int kv_settle(struct kv_txn *txn) fiber_fn must_check;
 
 /* The digests of a check and of what @snapshot has there; for checks that came without. */
 int kv_check_resolve(struct kv *kv, struct kv_snapshot *snapshot, const struct kv_digest_key *key,

@@ -1,5 +1,4 @@
-/* kv_map_test.c - the ordered map against a sorted array, random and exhaustive in every position.
- */
+/* kv_map_test.c - the ordered map against a sorted array, random and in every position. */
 #include "base/arena.h"
 #include "kv/kv_map.h"
 

@@ -243,7 +243,7 @@ static int before_read(struct kv *kv) fiber_fn
     return draw_ppm(store, store->profile.too_old_ppm) ? -ERR_TXN_TOO_OLD : 0;
 }
 
-static int mem_snapshot_open(struct kv *kv, enum kv_lifetime lifetime, struct kv_snapshot **ret)
+static int mem_snapshot_open(struct kv *kv, enum kv_view view, struct kv_snapshot **ret)
 {
     struct kv_mem_store *store = container_of(kv, struct kv_mem, base)->store;
     int r = while_gone(store);

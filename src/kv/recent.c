@@ -54,6 +54,7 @@ void recent_put(struct recent *recent, uint64_t number, struct bytes key_bytes,
         if (value->size) memcpy(v + 1, value->base, value->size);
     }
     check(!v->older || v->older->number < number);
+    if (v->older) v->older->newer = v;
     key->newest = v;
     if (same) drop_version(recent, same);
     list_push_back(&recent->in_order, &v->node);
@@ -78,16 +79,12 @@ bool recent_trim(struct recent *recent, uint64_t number, uint64_t count_max)
         if (count_max-- == 0) return true;
         struct recent_key *key = v->key;
         check(!v->older); /* the oldest of all is the oldest of its key */
-        if (key->newest == v) {
+        if (v->newer) {
+            v->newer->older = NULL;
+        } else {
             kv_map_remove(&recent->keys, &key->entry);
             recent->bytes -= sizeof(*key) + key->entry.key.size;
             free(key);
-        } else {
-            struct recent_version *newer = key->newest;
-            while (newer->older != v) {
-                newer = newer->older;
-            }
-            newer->older = NULL;
         }
         drop_version(recent, v);
     }

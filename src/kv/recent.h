@@ -14,7 +14,7 @@ struct recent_key;
 struct recent_version {
     struct list node; /* of recent.in_order */
     struct recent_key *key;
-    struct recent_version *older;
+    struct recent_version *older, *newer; /* of the same key */
     uint64_t number;
     bool is_clear;
     struct bytes value;

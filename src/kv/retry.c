@@ -43,14 +43,18 @@ struct attempt {
     bool is_read_only;
 };
 
+/* A transaction that may write sees the newest state, so that those which depend on one another
+ * need not wait for a sync each; so the error of its function is told only when what it saw is
+ * durable. */
 static int attempt_once(struct kv *kv, const struct attempt *attempt) fiber_fn
 {
     cleanup_(kv_endp) struct kv_txn *txn = NULL;
-    int r = kv_begin(kv, &txn);
+    enum kv_view view = attempt->is_read_only ? KV_VIEW_DURABLE : KV_VIEW_NEWEST;
+    int r = kv_begin_view(kv, view, &txn);
     if (r < 0) return r;
     r = attempt->fn(txn, attempt->arg);
-    if (r < 0 || attempt->is_read_only) return r;
-    int c = kv_commit(txn);
+    if (attempt->is_read_only) return r;
+    int c = r < 0 ? kv_settle(txn) : kv_commit(txn);
     return c < 0 ? c : r;
 }
 

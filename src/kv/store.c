@@ -172,7 +172,7 @@ static int reap_fiber(void *arg) fiber_fn
         uint64_t now_ns = node_now_ns(store->node);
         list_for_each (l, &store->snapshots) {
             struct store_snapshot *s = list_entry(l, struct store_snapshot, node);
-            if (s->lifetime == KV_LIFETIME_LONG) continue;
+            if (s->view == KV_VIEW_LONG) continue;
             if (now_ns - s->begin_ns < SNAPSHOT_NS_MAX) break;
             shared_reader_put(s->base);
             s->base = NULL;
@@ -291,10 +291,10 @@ static int catch_up(struct store *store) fiber_fn
     return 0;
 }
 
-int store_snapshot_open(struct store *store, enum kv_lifetime lifetime, struct store_snapshot **ret)
+int store_snapshot_open(struct store *store, enum kv_view view, struct store_snapshot **ret)
 {
     struct shared_reader *shared = NULL;
-    if (lifetime == KV_LIFETIME_LONG) {
+    if (view == KV_VIEW_LONG) {
         int r = catch_up(store);
         if (r >= 0) r = shared_reader_new(store, &shared);
         if (r < 0) return r;
@@ -311,9 +311,11 @@ int store_snapshot_open(struct store *store, enum kv_lifetime lifetime, struct s
     struct store_snapshot *s = new_zero(struct store_snapshot);
     s->store = store;
     s->base = shared;
-    s->version = is_long ? shared->base_version : store->durable_version;
+    s->version = is_long                  ? shared->base_version
+                 : view == KV_VIEW_NEWEST ? store->version
+                                          : store->durable_version;
     s->begin_ns = node_now_ns(store->node);
-    s->lifetime = lifetime;
+    s->view = view;
     list_push_back(&store->snapshots, &s->node);
     *ret = s;
     return 0;
@@ -324,6 +326,11 @@ void store_snapshot_close(struct store_snapshot *s)
     list_remove(&s->node);
     shared_reader_put(s->base);
     free(s);
+}
+
+bool store_snapshot_is_durable(const struct store_snapshot *s)
+{
+    return s->store && s->version <= s->store->durable_version;
 }
 
 static bool is_alive(const struct store_snapshot *s)
@@ -459,6 +466,13 @@ static int wait_durable(struct store *store, uint64_t version) fiber_fn
     return 0;
 }
 
+int store_settle(struct store_snapshot *s)
+{
+    if (!s->store) return -ERR_TXN_TOO_OLD;
+    int r = wait_durable(s->store, s->version);
+    return r == -ERR_TXN_MAYBE_COMMITTED ? -ERR_TXN_RETRYABLE : r;
+}
+
 int store_commit(struct store *store, struct store_snapshot *snapshot, struct kv_commit *commit)
 {
     size_t size = journal_size_of(commit);
@@ -470,7 +484,8 @@ int store_commit(struct store *store, struct store_snapshot *snapshot, struct kv
     r = checks_hold(store, commit);
     if (r < 0) return r;
     if (r == 0) {
-        /* The winner may be read only once it is durable. */
+        if (snapshot && snapshot->view == KV_VIEW_NEWEST) return -ERR_TXN_CONFLICT;
+        /* The retry is to see what this one lost against. */
         r = wait_durable(store, store->version);
         return r == -ERR_CANCELED ? r : -ERR_TXN_CONFLICT;
     }

@@ -1,15 +1,15 @@
-/* store.h - the embedded store, open in this process: base + journal + what is between them in
- * memory.
+/* store.h - the embedded store, open in this process: a base, a journal, memory between them.
  *
- *   commit: compare the read set with the newest state → recent (memory) → journal → durable:
- * answered checkpoint, every few seconds or MiB: what the journal's file holds → base in one step →
- * the file is free snapshot: a reader of the base and the last durable version; recent above, base
- * below
+ *   commit      compare the read set with the newest state, put the writes in memory ("recent")
+ *               and in the journal; answered when the journal is synced
+ *   checkpoint  every few seconds or MiB: what a file of the journal holds goes into the base in
+ *               one step, then the file may be used again
+ *   snapshot    a version, and a reader of the base: recent above, the base below
  *
  * A commit compares and applies in one turn of the loop, so commits are ordered without a lock;
- * many share one sync of the journal. Readers see only durable versions; a commit that conflicts
- * with one that is not durable yet is told so when it is, so that a retry sees what it lost
- * against.
+ * many share one sync. A snapshot shows what is durable, or (KV_VIEW_NEWEST) all that was applied,
+ * whose owner settles before anything it saw is told. Who read only what is durable and conflicts
+ * with what is not yet is told so when it is, so that a retry sees what it lost against.
  *
  * Limits: journal_format.h; at most RECENT_BYTES_MAX of memory above the base, then commits wait
  * for the checkpoint. One loop; reads never suspend.
@@ -38,10 +38,14 @@ bool store_has_failed(const struct store *store);
 /* 0 when the store has failed. */
 int store_wait_failed(struct store *store) fiber_fn must_check;
 
-int store_snapshot_open(struct store *store, enum kv_lifetime lifetime, struct store_snapshot **ret)
+int store_snapshot_open(struct store *store, enum kv_view view, struct store_snapshot **ret)
     fiber_fn must_check; /* suspends only if LONG */
 void store_snapshot_close(
     struct store_snapshot *snapshot); /* also when the store is closed already */
+
+/* Is all that it shows durable? And until it is. */
+bool store_snapshot_is_durable(const struct store_snapshot *snapshot);
+int store_settle(struct store_snapshot *snapshot) fiber_fn must_check;
 
 /* As of struct kv_ops. -ERR_TXN_TOO_OLD when the snapshot was open for too long. */
 int store_get_many(struct store_snapshot *snapshot, const struct bytes *keys, uint32_t count,

@@ -21,7 +21,7 @@ struct store_snapshot {
     struct shared_reader *base; /* NULL: ended by age */
     uint64_t version;
     uint64_t begin_ns;
-    enum kv_lifetime lifetime;
+    enum kv_view view;
 };
 
 /* What the base does not have yet, counted generously. */

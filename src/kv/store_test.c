@@ -30,9 +30,9 @@ static struct store *store_of(struct kv *kv)
     return container_of(kv, struct direct, base)->store;
 }
 
-static int direct_snapshot_open(struct kv *kv, enum kv_lifetime lifetime, struct kv_snapshot **ret)
+static int direct_snapshot_open(struct kv *kv, enum kv_view view, struct kv_snapshot **ret)
 {
-    return store_snapshot_open(store_of(kv), lifetime, (struct store_snapshot **)ret);
+    return store_snapshot_open(store_of(kv), view, (struct store_snapshot **)ret);
 }
 
 static void direct_snapshot_close(struct kv *kv, struct kv_snapshot *snapshot)
@@ -59,6 +59,11 @@ static int direct_commit(struct kv *kv, struct kv_snapshot *snapshot, struct kv_
     return store_commit(store_of(kv), (struct store_snapshot *)snapshot, commit);
 }
 
+static int direct_settle(struct kv *kv, struct kv_snapshot *snapshot)
+{
+    return store_settle((struct store_snapshot *)snapshot);
+}
+
 static void direct_close(struct kv *kv)
 {
     store_close(store_of(kv));
@@ -77,6 +82,7 @@ static const struct kv_ops direct_ops = {
     .get_many = direct_get_many,
     .get_range = direct_get_range,
     .commit = direct_commit,
+    .settle = direct_settle,
     .close = direct_close,
     .describe = direct_describe,
 };

@@ -1,5 +1,4 @@
-/* store_view.c - the state of the store at a version, for reading, comparing and clearing ranges.
- */
+/* store_view.c - the state of the store at a version, to read, to compare, to clear. */
 #include "kv/store_internal.h"
 
 #define STORE_END BYTES_LITERAL("\xff")
