@@ -113,14 +113,20 @@ static int attempt_fiber(void *arg)
     return 0;
 }
 
+static int wait_a_while(struct wait_queue *q)
+{
+    FIBER_TIMEOUT(OBSOLETE_LOOK_NS);
+    return wait_queue_wait(q, "answer of a storage");
+}
+
 static int attempt_wait(struct attempt *a)
 {
     while (!a->is_done) {
-        FIBER_TIMEOUT(OBSOLETE_LOOK_NS);
-        int r = wait_queue_wait(&a->ended, "answer of a storage");
+        int r = wait_a_while(&a->ended);
+        if (a->is_done) break;
         if (r == -ERR_CANCELED) return r;
-        if (!a->is_done && a->call->is_obsolete && a->call->is_obsolete(a->call))
-            return -ERR_NOT_AVAILABLE;
+        if (fiber_remaining_ns() == 0) return -ERR_TIMEOUT;
+        if (a->call->is_obsolete && a->call->is_obsolete(a->call)) return -ERR_NOT_AVAILABLE;
     }
     return a->result;
 }
@@ -203,6 +209,8 @@ int head_call(struct storage_client *c, uint32_t chain_id, const struct rpc_meth
         if (!may_retry(r) && !is_damaged) return r;
         int waited = backoff_wait(c, &backoff);
         if (waited < 0) return waited == -ERR_TIMEOUT ? r : waited;
+        if (MUTANT(RETRY_UNDER_NEW_IDENTITY) && method == RPC_METHOD(storage, write))
+            ((struct write_request *)request)->update.seq = ++c->seq;
     }
 }
 

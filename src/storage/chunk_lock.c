@@ -2,6 +2,7 @@
 #include "storage/chunk_lock.h"
 #include "base/arena.h"
 #include "base/check.h"
+#include "loop/fault.h"
 
 void chunk_locks_init(struct chunk_locks *locks)
 {
@@ -35,7 +36,7 @@ static void lock_unuse(struct chunk_lock *lock)
 
 int chunk_lock_take(struct chunk_locks *locks, struct chunk_id chunk, struct chunk_lock **ret)
 {
-    struct chunk_lock *lock = chunk_lock_find(locks, chunk);
+    struct chunk_lock *lock = MUTANT(NO_CHUNK_LOCK) ? NULL : chunk_lock_find(locks, chunk);
     if (!lock) {
         lock = new_zero(struct chunk_lock);
         lock->locks = locks;

@@ -102,7 +102,7 @@ static int run_attempt(struct target *t, struct attempt *a)
 static void fill_request(const struct target *t, const struct forward *f, struct attempt *a)
 {
     const struct chunk_state *s = f->state;
-    bool is_remove = s->pending_kind == UPDATE_REMOVE;
+    bool is_remove = s->pending_kind == UPDATE_REMOVE && !MUTANT(PENDING_REMOVE_BECOMES_WRITE);
     if (f->original) {
         a->request = *f->original;
         a->data = f->data;
@@ -111,7 +111,7 @@ static void fill_request(const struct target *t, const struct forward *f, struct
             .kind = is_remove ? UPDATE_REMOVE : UPDATE_REPLACE,
             .generation = s->pending_generation,
             .length = is_remove ? 0 : s->pending_length,
-            .chunk_size = s->pending_chunk_size,
+            .chunk_size = s->pending_chunk_size ?: s->chunk_size,
             .crc32c = is_remove ? 0 : s->pending_crc32c,
         };
     }
@@ -136,6 +136,7 @@ static int attempt_prepare(struct target *t, const struct member *successor, str
     if (is_syncing && f->original && f->original->kind != UPDATE_REMOVE) f->original = NULL;
     fill_request(t, f, a);
     if (a->request.kind != UPDATE_REPLACE || f->original) return 0;
+    if (f->state->pending_kind == UPDATE_REMOVE) return 0;
     if (!*buffer) {
         struct bytes data;
         int r = forward_read_whole(t, f->state->chunk, CHUNK_PENDING, f->state->pending_version,
@@ -162,7 +163,7 @@ static int judge(struct target *t, struct forward *f, const struct attempt *a, i
     if (r >= 0) {
         bool is_remove = state->pending_kind == UPDATE_REMOVE;
         if (a->reply.version == state->pending_version &&
-            (is_remove || a->reply.crc32c == state->pending_crc32c))
+            (is_remove || a->reply.crc32c == state->pending_crc32c || f->is_unstaged))
             return 0;
         storage_count(s, "storage.replica_mismatch", 1);
         return log_error(&s->node->log, -ERR_CHECKSUM_MISMATCH,
@@ -173,10 +174,11 @@ static int judge(struct target *t, struct forward *f, const struct attempt *a, i
                          a->reply.crc32c, a->node_id);
     }
     if (is_refusal(r)) return r;
-    if (r == -ERR_CHUNK_MISSING_UPDATE && f->original) {
-        storage_count(s, "storage.replica_behind", 1);
+    bool is_behind = r == -ERR_CHUNK_MISSING_UPDATE, is_damaged = r == -ERR_CHECKSUM_MISMATCH;
+    if ((is_behind || is_damaged) && f->original) {
+        storage_count(s, is_behind ? "storage.replica_behind" : "storage.replica_damaged", 1);
         log_warn(&s->node->log, r,
-                 "chunk %" PRIx64 "-%u of chain %u: node %u lacks version %" PRIu64
+                 "chunk %" PRIx64 "-%u of chain %u: node %u cannot build on version %" PRIu64
                  ", sending it whole",
                  state->chunk.inode, state->chunk.index, t->chain_id, a->node_id,
                  chunk_live_version(state));

@@ -13,6 +13,7 @@ struct forward {
     const struct chunk_state *state;       /* with the pending record and the pair below it */
     const struct update_request *original; /* NULL: the whole pending content goes */
     struct bytes data;                     /* bulk data of @original */
+    bool is_unstaged;                      /* a mutant forwards what it has not staged yet */
     uint32_t chain_version; /* out: version under which it ended; differs from the first one if the
                              * chain changed meanwhile */
 };

@@ -236,6 +236,7 @@ static int recover_fiber(void *arg)
     while (!fiber_is_cancelled() && !t->is_going) {
         uint64_t next_ns = TIME_NEVER;
         if (!target_is_serving(t)) {
+            rec->is_scan_due = false;
             forget_orphans(t);
         } else {
             if (rec->is_scan_due) {
@@ -245,6 +246,7 @@ static int recover_fiber(void *arg)
             }
             next_ns = start_resolvers(t, &scope);
         }
+        if (rec->is_scan_due) continue;
         uint64_t now_ns = node_now_ns(node);
         FIBER_TIMEOUT(next_ns == TIME_NEVER ? TIME_NEVER : next_ns - MIN_OF(next_ns, now_ns) + 1);
         int r = wait_queue_wait(&rec->wake, "orphans");

@@ -332,8 +332,9 @@ static void storage_stop(struct storage *s)
     FIBER_SHIELD();
     s->is_stopping = true;
     if (s->mgmtd && s->server) mgmtd_client_say_stopping(s->mgmtd, FAREWELL_TIMEOUT_NS);
-    if (s->server) s->server = rpc_server_stop(s->server, s->settings->stop_grace_ns);
+    /* Background fibers hold buffers of the server's pool. */
     scope_done(&s->scope);
+    if (s->server) s->server = rpc_server_stop(s->server, s->settings->stop_grace_ns);
     if (s->mgmtd) s->mgmtd = mgmtd_client_free(s->mgmtd);
     close_disks(s);
     map_done(&s->by_chain);

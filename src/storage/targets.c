@@ -99,13 +99,16 @@ int targets_watch_routing(void *storage)
 {
     struct storage *s = storage;
     for (;;) {
+        uint64_t version = s->routing->version;
         int r = apply_routing(s);
         if (r == -ERR_CANCELED) return r;
         /* A full round may have left some; a target that could not take its version waits for the
          * next change. */
         if (r == APPLIER_COUNT_MAX) continue;
-        r = wait_queue_wait(&s->routing->changed, "routing");
-        if (r < 0) return r;
+        while (s->routing->version == version) {
+            r = wait_queue_wait(&s->routing->changed, "routing");
+            if (r < 0) return r;
+        }
     }
 }
 

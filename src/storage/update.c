@@ -1,29 +1,17 @@
 /* update.c - the five steps of an update on every member: lock, check, stage, forward, commit. */
 #include "storage/update.h"
 #include "base/check.h"
-#include "base/crc32c.h"
 #include "loop/fault.h"
 #include "storage/confirm.h"
 #include "storage/forward.h"
 #include "storage/storage_internal.h"
 
-/* The CRC of a large payload must not hold up the loop. */
-enum { CRC_SLICE_BYTES = 1 << 20 };
-
-static int check_payload(struct rpc_call *call, uint32_t length, uint32_t crc, struct bytes *ret)
+/* Its CRC is verified where it is staged, in the pass that makes the CRCs of the blocks. */
+static int check_payload(struct rpc_call *call, uint32_t length, struct bytes *ret)
 {
     if (call->bulk_size != length)
         return rpc_fail(call, -ERR_INVALID_ARG, "%u bytes came, the request says %u",
                         call->bulk_size, length);
-    uint32_t sum = 0;
-    for (uint32_t at = 0; at < length; at += CRC_SLICE_BYTES) {
-        uint32_t slice = MIN_OF(length - at, (uint32_t)CRC_SLICE_BYTES);
-        if (at > 0) fiber_yield();
-        sum = crc32c(sum, call->bulk->base + at, slice);
-    }
-    if (sum != crc)
-        return rpc_fail(call, -ERR_CHECKSUM_MISMATCH, "data came with CRC %08x, should be %08x",
-                        sum, crc);
     *ret = bytes_of(length ? call->bulk->base : NULL, length);
     return 0;
 }
@@ -169,6 +157,23 @@ static bool changes_nothing(const struct write_request *req, const struct chunk_
     return req->kind == UPDATE_EXTEND && is_there && state->length >= req->length;
 }
 
+/* The mutant: the successor has it, and may answer, before it is durable here. */
+static void forward_too_early(struct target *t, struct chunk_lock *lock,
+                              const struct chunk_update *u, const struct update_request *original)
+{
+    struct chunk_state state;
+    if (load_state(t, lock->chunk, &state) < 0) return;
+    state.pending_version = u->version;
+    state.pending_chain_version = u->chain_version;
+    state.pending_kind = u->kind;
+    state.pending_update = u->update;
+    struct forward f = {
+        .state = &state, .original = original, .data = u->data, .is_unstaged = true
+    };
+    int r = forward_pending(t, &f);
+    (void)r;
+}
+
 /* A version that no content of the chunk has had: what was removed and forgotten counts too. */
 static uint64_t next_version(struct target *t, const struct chunk_state *state)
 {
@@ -196,6 +201,7 @@ static int stage_new(struct target *t, struct chunk_lock *lock, const struct wri
                                      .length = req->length,
                                      .chunk_size = req->chunk_size,
                                      .crc32c = req->crc32c };
+    if (MUTANT(FORWARD_BEFORE_SYNC)) forward_too_early(t, lock, &u, down);
     return stage(t, lock, &u, state);
 }
 
@@ -244,9 +250,7 @@ int update_from_client(struct target *t, struct rpc_call *call, const struct wri
         return rpc_fail(call, -ERR_INVALID_ARG, "only members replace chunks");
     r = check_shape(call, req->kind, req->chunk_size, req->offset, req->length);
     struct bytes data = { 0 };
-    if (r == 0)
-        r = check_payload(call, req->kind == UPDATE_WRITE ? req->length : 0,
-                          req->kind == UPDATE_WRITE ? req->crc32c : 0, &data);
+    if (r == 0) r = check_payload(call, req->kind == UPDATE_WRITE ? req->length : 0, &data);
     if (r < 0) return r;
     cleanup_(chunk_lock_releasep) struct chunk_lock *lock = NULL;
     r = chunk_lock_take(&t->locks, req->chunk, &lock);
@@ -373,8 +377,7 @@ int update_from_member(struct target *t, struct rpc_call *call, const struct upd
     r = check_shape(call, req->kind, req->chunk_size, req->offset, req->length);
     struct bytes data = { 0 };
     bool has_data = req->kind == UPDATE_WRITE || req->kind == UPDATE_REPLACE;
-    if (r == 0)
-        r = check_payload(call, has_data ? req->length : 0, has_data ? req->crc32c : 0, &data);
+    if (r == 0) r = check_payload(call, has_data ? req->length : 0, &data);
     if (r < 0) return r;
     cleanup_(chunk_lock_releasep) struct chunk_lock *lock = NULL;
     r = chunk_lock_take(&t->locks, req->chunk, &lock);
