@@ -4,6 +4,7 @@
  * primary then grants for it, is true of that moment at the latest. A reply without a lease
  * (lease_ns 0) leaves the one that is held as it is.
  */
+#include "base/release.h"
 #include "client/mgmtd_client_internal.h"
 
 #define KICK_SETTLE_NS (2 * MSEC) /* changes that come together go together */
@@ -27,6 +28,9 @@ static void make_request(struct mgmtd_client *c, struct arena *arena, bool is_st
     request->node.node_id = h->options.node_id;
     request->node.type = (uint8_t)h->options.type;
     request->node.addresses = (struct text_list){ h->addresses, h->options.address_count };
+    request->node.hostname = bytes_of_text(c->node->host);
+    request->node.pid = c->node->pid;
+    request->node.release = bytes_of_text(release_text());
     request->node.config_version = h->config_version;
     if (h->options.fill) h->options.fill(h->options.arg, arena, request);
     if (request->node.hostname.size == 0) request->node.hostname = own_host(h, arena);

@@ -1,5 +1,6 @@
 /* mgmtd_session.c - a client's login and session: kept up until the client is freed.
  */
+#include "base/release.h"
 #include "client/mgmtd_client_internal.h"
 
 static int login(struct mgmtd_client *c)
@@ -87,6 +88,8 @@ int mgmtd_client_start_session(struct mgmtd_client *c, enum node_type type, stru
         (struct client_session){ .client = client,
                                  .type = (uint8_t)type,
                                  .desc = arena_copy(&c->arena, bytes_of_text(description)),
+                                 .hostname = bytes_of_text(c->node->host),
+                                 .release = bytes_of_text(release_text()),
                                  .client_start_wall_ns = c->incarnation };
     r = begin_session(c);
     if (r == 0) r = mgmtd_client_spawn(c, "mgmtd-session", session_fiber);

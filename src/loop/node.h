@@ -18,6 +18,8 @@ struct node {
     struct loop *loop;
     struct machine *machine; /* NULL on a real back end */
     const char *name;        /* "storage-1001"; owned */
+    char host[65];           /* name of the machine it runs on */
+    uint32_t pid;            /* of its process; 0 in the simulator */
     struct log log;
     struct metrics *metrics;
     struct fault_table *faults;

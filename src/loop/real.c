@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include <time.h>
+#include <unistd.h>
 
 enum {
     IMMEDIATE_COUNT_MAX = 32,
@@ -105,6 +106,12 @@ static void random_from_kernel(uint8_t *buf, size_t size)
         buf += n;
         size -= (size_t)n;
     }
+}
+
+void real_node_added(struct node *node)
+{
+    gethostname(node->host, sizeof node->host - 1);
+    node->pid = (uint32_t)getpid();
 }
 
 void real_random_bytes(struct node *node, void *buf, size_t size)

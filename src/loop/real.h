@@ -126,6 +126,7 @@ static inline void real_charge_reset(struct real_loop *loop)
 void real_post(struct loop *loop, void (*fn)(void *arg), void *arg);
 uint64_t real_node_now_ns(struct node *node);
 uint64_t real_node_wall_ns(struct node *node);
+void real_node_added(struct node *node);
 void real_random_bytes(struct node *node, void *buf, size_t size);
 int real_blocking_run(struct node *node, int (*fn)(void *arg), void *arg) fiber_fn;
 
@@ -190,8 +191,8 @@ ssize_t sock_receive_now(struct sock *sock, const struct iovec *iov, int count);
 /* The rows of struct loop_ops that both have. */
 #define REAL_LOOP_OPS                                                                              \
     .post = real_post, .now_ns = real_node_now_ns, .wall_ns = real_node_wall_ns,                   \
-    .random_bytes = real_random_bytes, .blocking_run = real_blocking_run,                          \
-    .file_open = real_file_open, .file_close = real_file_close,                                    \
+    .node_added = real_node_added, .random_bytes = real_random_bytes,                              \
+    .blocking_run = real_blocking_run, .file_open = real_file_open, .file_close = real_file_close, \
     .file_truncate = real_file_truncate, .file_size = real_file_size,                              \
     .file_try_lock = real_file_try_lock, .dir_make = real_dir_make, .dir_sync = real_dir_sync,     \
     .dir_list = real_dir_list, .path_rename = real_path_rename, .path_unlink = real_path_unlink,   \

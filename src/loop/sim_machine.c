@@ -87,6 +87,8 @@ void sim_node_added(struct node *node)
     struct sim_node *n = new_zero(struct sim_node);
     n->node = node;
     n->pid = ++m->sim->pid_last;
+    node->pid = (uint32_t)n->pid;
+    snprintf(node->host, sizeof node->host, "%s", sim_machine_host(m));
     list_push_back(&m->nodes, &n->link);
 }
 

@@ -1,5 +1,6 @@
 /* mgmtd.c - an instance: its server, its fibers, what it checks itself. */
 #include "mgmtd/mgmtd.h"
+#include "base/release.h"
 
 #include "base/check.h"
 #include "cluster/users.h"
@@ -76,7 +77,10 @@ static int describe_self(struct mgmtd *m, const char *advertise)
     m->self_address = bytes_of_text(arena_printf(&m->arena, "%s", text));
     m->self = (struct node_info){ .node_id = m->options.node_id,
                                   .type = NODE_MGMTD,
-                                  .hostname = bytes_of_text(m->options.hostname),
+                                  .hostname = bytes_of_text(
+                                      m->options.hostname[0] ? m->options.hostname : m->node->host),
+                                  .pid = m->node->pid,
+                                  .release = bytes_of_text(release_text()),
                                   .addresses = { &m->self_address, 1 },
                                   .incarnation = m->incarnation };
     return 0;
