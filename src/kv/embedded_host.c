@@ -113,23 +113,33 @@ void kv_process_close(struct kv_process *process)
     process->fd = -1;
 }
 
-enum kv_process_state kv_process_state(const struct kv_process *process)
+/* The state letter in /proc/<pid>/task/<tid>/stat, 0 when the thread is gone. */
+static char thread_state(int task_fd, const char *tid)
 {
-    char path[64], text[512];
-    snprintf(path, sizeof(path), "/proc/%d/stat", process->pid);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    char path[300], text[512];
+    snprintf(path, sizeof(path), "%s/stat", tid);
+    int fd = openat(task_fd, path, O_RDONLY | O_CLOEXEC);
     ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
     if (fd >= 0) close(fd);
-    if (n <= 0) return KV_PROCESS_GONE;
+    if (n <= 0) return 0;
     text[n] = 0;
     const char *name_end = strrchr(text, ')'); /* a name may have anything inside */
-    if (!name_end || name_end[1] == 0) return KV_PROCESS_GONE;
-    switch (name_end[2]) {
-    case 'R': return KV_PROCESS_RUNNABLE;
-    case 'Z':
-    case 'X': return KV_PROCESS_GONE;
-    default: return KV_PROCESS_WAITING;
+    return name_end && name_end[1] ? name_end[2] : 0;
+}
+
+bool kv_process_is_busy(const struct kv_process *process)
+{
+    char path[64];
+    snprintf(path, sizeof(path), "/proc/%d/task", process->pid);
+    DIR *tasks = opendir(path);
+    if (!tasks) return false;
+    bool is_busy = false;
+    for (struct dirent *e; !is_busy && (e = readdir(tasks));) {
+        char state = thread_state(dirfd(tasks), e->d_name);
+        is_busy = state == 'R' || state == 'D';
     }
+    closedir(tasks);
+    return is_busy;
 }
 
 static bool has_open(int pid, int file_fd)

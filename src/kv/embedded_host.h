@@ -33,9 +33,8 @@ struct kv_process {
 /* @pid is that of a process that lives now. */
 struct kv_process kv_process_open(int pid);
 void kv_process_close(struct kv_process *process);
-/* What the kernel says of it: one that could run is not stuck, only slow. */
-enum kv_process_state { KV_PROCESS_GONE, KV_PROCESS_RUNNABLE, KV_PROCESS_WAITING };
-enum kv_process_state kv_process_state(const struct kv_process *process);
+/* Has it a thread that could run or waits for a disk? Then it is slow rather than stuck. */
+bool kv_process_is_busy(const struct kv_process *process);
 /* Kills it if it has the lock file of @dir open. 0 also when it is gone already; -ERR_NOT_SUPPORTED
  * when it is not visible, this process itself, or does not have the file. */
 int kv_process_end(const struct kv_process *process, const struct kv_dir *dir) must_check;

@@ -3,18 +3,18 @@
  *
  * Stuck: SILENT_NS without any frame although a ping is under way, while this process itself ran: a
  * tick that came late shows that we were the ones who stood still, and counts as one tick. A holder
- * that the kernel calls runnable is slow rather than stuck and gets SILENT_RUNNABLE_NS. The process
- * to end is the one at the other end of our connection, named by a pidfd taken while that
+ * that could run, or waits for a disk, is slow rather than stuck and gets SILENT_BUSY_NS. The
+ * process to end is the one at the other end of our connection, named by a pidfd taken while that
  * connection stood, and it must have the lock file open.
  */
 #include "kv/embedded.h"
 
-#define TICK_NS            (50 * MSEC)
-#define TICK_NS_MAX        (2 * TICK_NS)
-#define PING_NS            (250 * MSEC)
-#define SILENT_NS          (1 * SEC)
-#define SILENT_RUNNABLE_NS (5 * SEC)
-#define AFTER_KILL_NS      (5 * SEC)
+#define TICK_NS        (50 * MSEC)
+#define TICK_NS_MAX    (2 * TICK_NS)
+#define PING_NS        (250 * MSEC)
+#define SILENT_NS      (1 * SEC)
+#define SILENT_BUSY_NS (5 * SEC)
+#define AFTER_KILL_NS  (5 * SEC)
 
 struct watch {
     uint64_t silent_ns; /* since the oldest ping without any answer */
@@ -26,8 +26,8 @@ struct watch {
 static bool is_stuck(const struct embedded *e, const struct watch *w)
 {
     if (w->silent_ns < SILENT_NS) return false;
-    if (w->silent_ns >= SILENT_RUNNABLE_NS) return true;
-    return kv_process_state(kv_client_holder(e->client)) != KV_PROCESS_RUNNABLE;
+    if (w->silent_ns >= SILENT_BUSY_NS) return true;
+    return !kv_process_is_busy(kv_client_holder(e->client));
 }
 
 static void tick(struct embedded *e, struct watch *w, uint64_t elapsed_ns)

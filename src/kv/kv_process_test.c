@@ -21,7 +21,7 @@
 #include <sys/un.h>
 
 #define B(s)            BYTES_LITERAL(s)
-#define TAKEOVER_NS_MAX (10 * SEC)
+#define TAKEOVER_NS_MAX (30 * SEC)
 
 enum { CHILDREN_MAX = 8 };
 

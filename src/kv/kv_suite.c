@@ -424,10 +424,17 @@ static void case_limits(struct suite *s) fiber_fn
         check(r == (count < 100 ? 0 : -ERR_TXN_TOO_LARGE));
         kv_end(txn);
     }
-    txn = begin(s->kv);
+}
+
+static void case_age(struct suite *s) fiber_fn
+{
+    cleanup_arena_ struct arena arena = { 0 };
+    struct bytes got;
+    if (s->options->without_age) return;
+    struct kv_txn *txn = begin(s->kv);
     check(reads(txn, "b", KV_SERIALIZABLE, NULL));
     kv_set(txn, B("b"), B("1"));
-    r = fiber_sleep(KV_TXN_AGE_NS_MAX + 100 * MSEC);
+    int r = fiber_sleep(KV_TXN_AGE_NS_MAX + 100 * MSEC);
     check(r == 0);
     r = kv_get(txn, B("b2"), KV_SERIALIZABLE, &arena, &got);
     check(r == -ERR_TXN_TOO_OLD);
@@ -546,6 +553,7 @@ static const struct {
     { "write skew", case_write_skew },
     { "large scan", case_large_scan },
     { "limits", case_limits },
+    { "age", case_age },
     { "counters", case_counters },
     { "transact", case_transact },
     { "helpers", case_helpers },

@@ -12,6 +12,7 @@ struct kv_suite_options {
     uint32_t scan_count;    /* keys of the large scan */
     uint32_t model_count;   /* steps of the random run against a model */
     uint32_t counter_count; /* increments by each of 50 fibers */
+    bool without_age;       /* leaves out what takes longer than a transaction may */
 };
 
 void kv_suite_run(struct kv *kv, struct kv *other, struct node *node,

@@ -69,7 +69,7 @@ static void run_suite(struct world *w) fiber_fn
     int r = kv_mem_open(w->node, w->store, &other);
     check(r == 0);
     struct kv_suite_options options = {
-        .seed = w->seed, .scan_count = 100000, .model_count = 30000, .counter_count = 20
+        .seed = w->seed, .scan_count = 100000, .model_count = 10000, .counter_count = 20
     };
     if (w->seed % 2) kv_mem_store_set(w->store, &slow);
     kv_suite_run(w->kv, other, w->node, &options);
