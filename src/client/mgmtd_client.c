@@ -7,24 +7,22 @@
 
 /* ---- the primary ---- */
 
-struct probe {
+enum { PROBE_COUNT_MAX = 17 };
+
+struct search {
     struct mgmtd_client *c;
-    const struct net_address *server;
-    struct arena arena;
-    struct get_primary_reply reply;
-    bool is_answered;
+    uint32_t asked_count; /* probes that have not ended */
+    struct event ended;   /* none is left, or the primary has answered */
+    bool is_found;
+    struct net_address primary;
+    uint64_t hint_term; /* of the best answer of one that is not the primary itself */
+    struct net_address hint;
 };
 
-static int probe_fiber(void *arg)
-{
-    struct probe *p = arg;
-    struct empty_record request = { 0 };
-    struct rpc_options options = { .timeout_ns = MGMTD_PROBE_NS, .arena = &p->arena };
-    int r = mgmtd_get_primary((struct rpc_target){ p->c->pool, p->server, RPC_CONTROL }, &options,
-                              &request, &p->reply);
-    p->is_answered = r == 0;
-    return 0;
-}
+struct probe {
+    struct search *search;
+    struct net_address server;
+};
 
 static int parse_address(struct bytes text, struct net_address *ret)
 {
@@ -35,59 +33,71 @@ static int parse_address(struct bytes text, struct net_address *ret)
     return net_address_parse(buf, ret);
 }
 
-/* The address that the answer of the highest term names. */
-static bool best_answer(const struct probe *probes, uint32_t count, struct net_address *ret)
+static void take_answer(struct search *search, const struct net_address *server,
+                        const struct get_primary_reply *reply)
 {
-    const struct probe *best = NULL;
-    for (uint32_t i = 0; i < count; i++) {
-        const struct probe *p = &probes[i];
-        struct net_address address;
-        if (!p->is_answered || p->reply.node_id == 0 ||
-            parse_address(p->reply.address, &address) < 0)
-            continue;
-        if (best && best->reply.term >= p->reply.term) continue;
-        best = p;
-        *ret = address;
+    struct net_address named;
+    if (reply->is_self) {
+        search->is_found = true;
+        search->primary = *server;
+        event_set(&search->ended, 0);
+    } else if (reply->node_id && reply->term >= search->hint_term &&
+               parse_address(reply->address, &named) == 0) {
+        search->hint_term = reply->term;
+        search->hint = named;
     }
-    return best != NULL;
 }
 
-/* Asks all servers side by side, for as long as the slowest or MGMTD_PROBE_NS. */
-static bool ask_all(struct mgmtd_client *c, struct net_address *ret)
+static int probe_fiber(void *arg)
 {
-    struct probe *probes = xcalloc(c->server_count, sizeof *probes);
-    {
-        cleanup_scope_ struct scope scope;
-        scope_init(&scope, sched_current());
-        scope.local = c->node;
-        for (uint32_t i = 0; i < c->server_count; i++) {
-            probes[i] = (struct probe){ .c = c, .server = &c->servers[i] };
-            if (fiber_spawn(&scope, "mgmtd-probe", probe_fiber, &probes[i]) < 0) break;
-        }
-        FIBER_TIMEOUT(MGMTD_PROBE_NS);
-        if (scope_wait(&scope) < 0) scope_cancel(&scope);
-    }
-    bool is_found = best_answer(probes, c->server_count, ret);
-    for (uint32_t i = 0; i < c->server_count; i++) {
-        arena_done(&probes[i].arena);
-    }
-    free(probes);
-    return is_found;
+    const struct probe *p = arg;
+    struct search *search = p->search;
+    cleanup_arena_ struct arena arena = { 0 };
+    struct empty_record request = { 0 };
+    struct get_primary_reply reply;
+    struct rpc_options options = { .timeout_ns = MGMTD_PROBE_NS, .arena = &arena };
+    struct rpc_target target = { search->c->pool, &p->server, RPC_CONTROL };
+    int r = mgmtd_get_primary(target, &options, &request, &reply);
+    if (r >= 0 && !search->is_found) take_answer(search, &p->server, &reply);
+    if (--search->asked_count == 0) event_set(&search->ended, 0);
+    return 0;
 }
 
-void mgmtd_client_lost(struct mgmtd_client *c, uint64_t generation)
+/* Asks all of them side by side; until the primary answers, all have, or MGMTD_PROBE_NS. */
+static int ask(struct search *search, const struct net_address *servers, uint32_t count)
 {
-    if (fiber_mutex_lock(&c->finding) < 0) return;
-    if (generation == c->generation) {
-        struct net_address found;
-        if (!ask_all(c, &found)) {
-            found = c->servers[c->next_server];
-            c->next_server = (c->next_server + 1) % c->server_count;
-        }
-        c->primary = found;
+    struct probe probes[PROBE_COUNT_MAX];
+    cleanup_scope_ struct scope scope;
+    scope_init(&scope, sched_current());
+    scope.local = search->c->node;
+    event_init(&search->ended);
+    for (uint32_t i = 0; i < count && i < PROBE_COUNT_MAX; i++) {
+        probes[i] = (struct probe){ search, servers[i] };
+        int r = fiber_spawn(&scope, "mgmtd-probe", probe_fiber, &probes[i]);
+        if (r < 0) return r;
+        search->asked_count++;
+    }
+    return event_wait(&search->ended, "answers of cluster managers");
+}
+
+static int find_primary(struct mgmtd_client *c)
+{
+    int r = fiber_mutex_lock(&c->finding);
+    if (r < 0) return r;
+    struct search search = { .c = c };
+    if (!c->has_primary) {
+        r = ask(&search, c->servers, c->server_count);
+        /* it need not be one of those that were given */
+        if (r == 0 && !search.is_found && search.hint_term) r = ask(&search, &search.hint, 1);
+    }
+    if (search.is_found) {
+        c->primary = search.primary;
+        c->has_primary = true;
         c->generation++;
     }
     fiber_mutex_unlock(&c->finding);
+    if (c->has_primary) return 0;
+    return r < 0 ? r : -ERR_PRIMARY_MGMTD_NOT_FOUND;
 }
 
 bool mgmtd_client_moves_on(int r)
@@ -95,10 +105,9 @@ bool mgmtd_client_moves_on(int r)
     return error_action(r) == ACTION_FAILOVER || r == -ERR_MGMTD_INVALID_ROUTING_VERSION;
 }
 
-int mgmtd_client_pause(struct mgmtd_client *c, uint64_t *pause_ns)
+int mgmtd_client_pause(struct mgmtd_client *c, uint64_t *pause_ns, uint64_t max_ns)
 {
-    *pause_ns =
-        *pause_ns ? MIN_OF(*pause_ns * 2, (uint64_t)MGMTD_PAUSE_MAX_NS) : MGMTD_PAUSE_MIN_NS;
+    *pause_ns = *pause_ns ? MIN_OF(*pause_ns * 2, max_ns) : MGMTD_PAUSE_MIN_NS;
     return fiber_sleep(*pause_ns / 2 + node_random_below(c->node, *pause_ns));
 }
 
@@ -107,11 +116,18 @@ int mgmtd_client_pause(struct mgmtd_client *c, uint64_t *pause_ns)
 int mgmtd_client_try(struct mgmtd_client *c, const struct rpc_method *method,
                      const struct rpc_options *options, const void *request, void *reply)
 {
+    if (!c->has_primary) {
+        int r = find_primary(c);
+        if (r < 0) return r;
+    }
     uint64_t generation = c->generation;
     struct net_address primary = c->primary;
     int r = rpc_call((struct rpc_target){ c->pool, &primary, RPC_CONTROL }, &mgmtd_service, method,
                      options, request, reply);
-    if (mgmtd_client_moves_on(r) && fiber_remaining_ns() > 0) mgmtd_client_lost(c, generation);
+    if (mgmtd_client_moves_on(r) && generation == c->generation) {
+        c->has_primary = false;
+        c->generation++;
+    }
     return r;
 }
 
@@ -127,7 +143,8 @@ int mgmtd_client_call(struct mgmtd_client *c, const struct rpc_method *method,
         bool is_again = mgmtd_client_moves_on(r) || error_action(r) == ACTION_RETRY;
         if (r >= 0 || !is_again) return r;
         if (r == -ERR_MGMTD_NOT_PRIMARY) r = -ERR_PRIMARY_MGMTD_NOT_FOUND;
-        if (mgmtd_client_pause(c, &pause_ns) < 0) return fiber_is_cancelled() ? -ERR_CANCELED : r;
+        if (mgmtd_client_pause(c, &pause_ns, MGMTD_PAUSE_MAX_NS) < 0)
+            return fiber_is_cancelled() ? -ERR_CANCELED : r;
     }
 }
 
@@ -169,7 +186,7 @@ static int watch_once(struct mgmtd_client *c, struct parts *parts)
         request.cursor = parts->items[parts->count - 1].cursor;
         request.cursor_term = parts->items[parts->count - 1].term;
     }
-    struct rpc_options options = { .timeout_ns = MGMTD_WATCH_NS + MGMTD_BEAT_NS,
+    struct rpc_options options = { .timeout_ns = MGMTD_WATCH_NS + MGMTD_SLACK_NS,
                                    .arena = &parts->arena };
     struct get_routing_reply part;
     int r = mgmtd_client_try(c, RPC_METHOD(mgmtd, get_routing), &options, &request, &part);
@@ -204,7 +221,7 @@ static int watch_fiber(void *arg)
         if (r != last_error && r != -ERR_CANCELED)
             log_warn(&c->node->log, r, "cannot watch the routing");
         last_error = r;
-        r = mgmtd_client_pause(c, &pause_ns);
+        r = mgmtd_client_pause(c, &pause_ns, MGMTD_PAUSE_MAX_NS);
         if (r < 0) return r;
     }
 }
@@ -220,8 +237,9 @@ int mgmtd_client_wait_ready(struct mgmtd_client *c)
         if (c->routing.version > 0) break;
         if (r == -ERR_CANCELED || fiber_remaining_ns() == 0) return r;
         char text[256];
-        log_info(&c->node->log, "waiting for a cluster manager; asking %s",
-                 net_address_to_text(&c->primary, text, sizeof text));
+        log_info(&c->node->log, "waiting for the cluster manager at %s%s",
+                 net_address_to_text(&c->servers[0], text, sizeof text),
+                 c->server_count > 1 ? " and others" : "");
     }
     return 0;
 }
@@ -242,8 +260,6 @@ struct mgmtd_client *mgmtd_client_new(struct node *node, const struct mgmtd_clie
     c->servers = arena_array(&c->arena, struct net_address, options->server_count);
     memcpy(c->servers, options->servers, options->server_count * sizeof *c->servers);
     c->server_count = options->server_count;
-    c->primary = c->servers[0];
-    c->next_server = 1 % c->server_count;
     c->identity = *options->identity;
     c->user = (struct auth_peer){ .kind = options->identity->kind };
     if (c->identity.kind != AUTH_TOKEN)

@@ -1,8 +1,8 @@
 /* mgmtd_client_internal.h - the inside of a struct mgmtd_client; private to src/client.
  *
- * Whoever calls takes c->primary and c->generation together; when that address fails it reports the
- * generation to mgmtd_client_lost(), and only the first report of a generation makes the client
- * look for another.
+ * Whoever calls takes c->primary and c->generation together; when that address fails, and nobody
+ * has found another meanwhile, the client has no primary until all servers were asked again. Only a
+ * server that says of itself that it is the primary is taken for it.
  */
 #pragma once
 #include "client/mgmtd_client.h"
@@ -11,9 +11,12 @@
 #define MGMTD_ATTEMPT_NS (5 * SEC) /* one try of a call */
 #define MGMTD_BEAT_NS                                                                              \
     (500 * MSEC) /* one try of a heartbeat; between heartbeats until the primary says */
-#define MGMTD_PROBE_NS     (400 * MSEC) /* asking all for the primary */
+#define MGMTD_PROBE_NS     (250 * MSEC) /* asking all for the primary */
+#define MGMTD_SLACK_NS     (300 * MSEC) /* of a watch beyond its wait */
 #define MGMTD_PAUSE_MIN_NS (20 * MSEC)
 #define MGMTD_PAUSE_MAX_NS (500 * MSEC)
+#define MGMTD_BEAT_PAUSE_NS                                                                        \
+    (100 * MSEC) /* the most between heartbeats that fail: a lease is running out */
 
 struct mgmtd_heartbeat {
     struct heartbeat_options options; /* addresses copied */
@@ -38,14 +41,15 @@ struct mgmtd_client {
     struct arena arena; /* what lives as long as the client */
     struct bytes cluster_id;
     struct net_address *servers;
-    uint32_t server_count, next_server;
+    uint32_t server_count;
     struct auth_identity identity;
     struct auth_peer user;
     struct rpc_pool *pool;         /* to the cluster managers */
     struct rpc_pool *service_pool; /* to meta and storage; the same unless a token is shown */
     struct routing routing;
-    struct net_address primary; /* the best guess */
-    uint64_t generation;        /* of the guess */
+    bool has_primary;
+    struct net_address primary;
+    uint64_t generation; /* of has_primary and primary */
     struct fiber_mutex finding;
     uint64_t incarnation;
     struct mgmtd_heartbeat heartbeat;
@@ -53,15 +57,16 @@ struct mgmtd_client {
     struct scope scope;
 };
 
-/* One try at what is the primary now; reports a failure that speaks against it. */
+/* One try at the primary, which is looked for once if it is not known:
+ * -ERR_PRIMARY_MGMTD_NOT_FOUND. */
 int mgmtd_client_try(struct mgmtd_client *c, const struct rpc_method *method,
                      const struct rpc_options *options, const void *request,
                      void *reply) fiber_fn must_check;
 /* True when another instance may do better after this status. */
 bool mgmtd_client_moves_on(int r);
-void mgmtd_client_lost(struct mgmtd_client *c, uint64_t generation) fiber_fn;
-/* Doubles *pause_ns (0: the first) within the limits and sleeps about that long. */
-int mgmtd_client_pause(struct mgmtd_client *c, uint64_t *pause_ns) fiber_fn must_check;
+/* Doubles *pause_ns (0: the first) up to @max_ns and sleeps about that long. */
+int mgmtd_client_pause(struct mgmtd_client *c, uint64_t *pause_ns,
+                       uint64_t max_ns) fiber_fn must_check;
 /* Says goodbye, if there is a session. */
 void mgmtd_client_end_session(struct mgmtd_client *c) fiber_fn;
 int mgmtd_client_spawn(struct mgmtd_client *c, const char *name, int (*fn)(void *arg)) must_check;

@@ -103,7 +103,8 @@ static int heartbeat_fiber(void *arg)
         int r = locked_beat(c, false, &interval_ns);
         if (r == -ERR_CANCELED) return r;
         if (r == 0) pause_ns = 0;
-        r = r == 0 ? wait_next(h, interval_ns) : mgmtd_client_pause(c, &pause_ns);
+        r = r == 0 ? wait_next(h, interval_ns)
+                   : mgmtd_client_pause(c, &pause_ns, MGMTD_BEAT_PAUSE_NS);
         if (r < 0) return r;
     }
     return 0;
@@ -141,6 +142,6 @@ void mgmtd_client_say_stopping(struct mgmtd_client *c, uint64_t timeout_ns)
     FIBER_TIMEOUT(timeout_ns);
     uint64_t pause_ns = 0, interval_ns;
     while (mgmtd_client_moves_on(locked_beat(c, true, &interval_ns))) {
-        if (mgmtd_client_pause(c, &pause_ns) < 0) return;
+        if (mgmtd_client_pause(c, &pause_ns, MGMTD_BEAT_PAUSE_NS) < 0) return;
     }
 }

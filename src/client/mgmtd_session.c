@@ -62,7 +62,7 @@ static int session_fiber(void *arg)
         if (r < 0 && r != last_error) log_warn(&c->node->log, r, "cannot extend the session");
         if (r == 0) pause_ns = 0;
         last_error = r;
-        if (r < 0 && mgmtd_client_pause(c, &pause_ns) < 0) return -ERR_CANCELED;
+        if (r < 0 && mgmtd_client_pause(c, &pause_ns, MGMTD_PAUSE_MAX_NS) < 0) return -ERR_CANCELED;
     }
 }
 
@@ -73,7 +73,7 @@ static int begin_session(struct mgmtd_client *c)
     for (;;) {
         int r = extend(c, false);
         if (r >= 0 || !mgmtd_client_moves_on(r)) return r;
-        if (mgmtd_client_pause(c, &pause_ns) < 0) return r;
+        if (mgmtd_client_pause(c, &pause_ns, MGMTD_PAUSE_MAX_NS) < 0) return r;
     }
 }
 

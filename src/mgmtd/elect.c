@@ -4,9 +4,9 @@
 #include "mgmtd/evaluate.h"
 #include "mgmtd/load.h"
 #include "mgmtd/mgmtd_internal.h"
-#include "mgmtd/sessions.h"
+#include "mgmtd/prefer.h"
 
-static int lead(struct mgmtd *m)
+static int lead(struct mgmtd *m, bool *ret_is_deaf)
 {
     struct state_options options = { .node = m->node,
                                      .kv = m->options.kv,
@@ -26,21 +26,29 @@ static int lead(struct mgmtd *m)
              "primary of term %" PRIu64 ": %zu nodes, %zu chains, routing version %" PRIu64,
              s->term, s->nodes.count, s->chains.count, s->version);
     m->state = s;
-    r = evaluate_run(s);
-    m->state = NULL;
-    state_retire(s);
+    {
+        cleanup_scope_ struct scope scope;
+        scope_init(&scope, sched_current());
+        scope.local = m->node;
+        if (options.keeps_preferred_order) r = fiber_spawn(&scope, "mgmtd-prefer", prefer_run, s);
+        if (r == 0) r = evaluate_run(s);
+        m->state = NULL;
+        state_retire(s);
+    }
+    *ret_is_deaf = s->is_deaf;
     return r;
 }
 
 struct term {
     struct mgmtd *m;
     struct event ended;
+    bool is_deaf;
 };
 
 static int term_fiber(void *arg)
 {
     struct term *term = arg;
-    int r = lead(term->m);
+    int r = lead(term->m, &term->is_deaf);
     event_set(&term->ended, 0);
     return r;
 }
@@ -75,6 +83,7 @@ static int run_term(struct mgmtd *m)
     if (m->state) state_retire(m->state);
     lease_resign(&m->lease);
     log_info(&m->node->log, "no longer the primary");
+    if (r == 0 && term.is_deaf) r = fiber_sleep(m->options.timing.lease_ns); /* after the others */
     return r;
 }
 

@@ -185,6 +185,7 @@ int evaluate_run(struct state *s)
         if (r < 0) return r;
         event_reset(&s->kick);
         heartbeat_expire(s);
+        if (!s->is_current) break;
         r = evaluate_dirty(s);
         if (r < 0 && r != -ERR_MGMTD_NOT_PRIMARY)
             log_warn(&s->options.node->log, r, "cannot store the chains");

@@ -130,6 +130,8 @@ static void take_node(struct state *s, struct member_node *node,
         state_put_node(s, &info);
     }
     node->info->last_heartbeat_wall_ns = node_wall_ns(s->options.node);
+    if (said->type == NODE_MGMTD) s->has_heard_peers = true;
+    s->heard_ns = state_now_ns(s);
     node->seq = request->seq;
     node->beat = ++s->beat;
     node->alive_until_ns = request->stopping ? state_now_ns(s) : state_grace_end_ns(s);
@@ -360,10 +362,23 @@ static void expire_nodes(struct state *s, uint64_t now, uint64_t *next)
     }
 }
 
+/* Nobody was heard for more than two heartbeats, not even the other managers that were before: more
+ * likely this one is cut off than that all have died at once. */
+static bool is_deaf(const struct state *s, uint64_t now)
+{
+    return s->has_heard_peers && now - s->heard_ns > 5 * s->options.timing->heartbeat_ns / 2;
+}
+
 void heartbeat_expire(struct state *s)
 {
     uint64_t now = state_now_ns(s), next = now + s->options.timing->node_lease_ns;
     if (now < s->expiry_ns) return;
+    if (is_deaf(s, now)) {
+        log_warn(&s->options.node->log, 0, "hears nobody any more: lets another manager decide");
+        s->is_deaf = true;
+        state_retire(s);
+        return;
+    }
     expire_nodes(s, now, &next);
     for (size_t i = 0; i < s->chains.count; i++) {
         struct member_chain *chain = s->chains.slots[i].value;

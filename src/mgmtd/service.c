@@ -76,6 +76,7 @@ static int on_get_primary(void *self, struct rpc_call *call, const struct empty_
     const struct mgmtd *m = self;
     reply->node_id = m->lease.primary_id;
     reply->term = m->lease.seen_term;
+    reply->is_self = m->state && state_is_valid(m->state);
     bool is_self = m->lease.primary_id == m->options.node_id;
     reply->address = is_self ? m->self_address
                              : arena_copy(call->arena, bytes_of_text(m->lease.primary_address));

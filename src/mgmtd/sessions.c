@@ -36,6 +36,16 @@ static void take(struct state *s, struct session *session, const struct client_s
     list_push_back(&s->sessions, &session->link);
 }
 
+void sessions_expire(struct state *s)
+{
+    uint64_t now = state_now_ns(s);
+    list_for_each_safe (it, &s->sessions) {
+        struct session *session = list_entry(it, struct session, link);
+        if (now - session->extended_ns < s->options.session_timeout_ns) return;
+        drop(s, session);
+    }
+}
+
 static void fill_reply(const struct state *s, const struct client_session *said,
                        struct extend_session_reply *reply)
 {
@@ -65,6 +75,7 @@ int sessions_extend(struct state *s, const struct extend_session_request *reques
         return 0;
     }
     if (!session) {
+        sessions_expire(s);
         if (s->sessions_by_id.count >= SESSION_COUNT_MAX) return -ERR_BUSY;
         session = new_zero(struct session);
         list_init(&session->link);
@@ -72,16 +83,6 @@ int sessions_extend(struct state *s, const struct extend_session_request *reques
     }
     take(s, session, said);
     return 0;
-}
-
-void sessions_expire(struct state *s)
-{
-    uint64_t now = state_now_ns(s);
-    list_for_each_safe (it, &s->sessions) {
-        struct session *session = list_entry(it, struct session, link);
-        if (now - session->extended_ns < s->options.session_timeout_ns) return;
-        drop(s, session);
-    }
 }
 
 void sessions_list(struct state *s, struct arena *arena, struct list_sessions_reply *reply)

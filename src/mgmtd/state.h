@@ -105,6 +105,9 @@ struct state {
     struct state_options options;
     uint32_t ref_count;
     bool is_current;
+    bool has_heard_peers; /* other instances of mgmtd, in this term */
+    uint64_t heard_ns;    /* the last heartbeat of anybody */
+    bool is_deaf;         /* retired because it hears nobody any more */
     uint64_t term, version;
     uint64_t version_limit; /* reserved in the store: no version above it may be shown */
     uint64_t shown_version; /* watchers were woken for it */

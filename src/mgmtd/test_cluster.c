@@ -3,6 +3,17 @@
 
 #include "cluster/cluster_init.h"
 
+void cluster_fail(struct test_cluster *c, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    fprintf(stderr, "seed %" PRIu64 ", %.6f s: ", c->seed, (double)sim_now_ns(c->sim) / 1e9);
+    vfprintf(stderr, fmt, args);
+    fputc('\n', stderr);
+    va_end(args);
+    abort();
+}
+
 static const uint8_t test_key[AUTH_KEY_BYTES] = "0123456789abcdef0123456789abcde";
 
 uint64_t cluster_target_id(uint32_t storage, uint32_t chain)
@@ -22,8 +33,7 @@ static struct test_target *find_target(struct test_cluster *c, uint64_t target_i
             return &c->storages[i].targets[j];
         }
     }
-    fail_msg("seed %" PRIu64 ": target %" PRIu64 " is nobody's", c->seed, target_id);
-    return NULL;
+    cluster_fail(c, "target %" PRIu64 " is nobody's", target_id);
 }
 
 /* @target_id loses SERVING with @version: nobody may believe that it serves, with a lease. */
@@ -36,11 +46,10 @@ static void check_exclusion(struct test_cluster *c, uint64_t target_id, uint32_t
                     target->public_state == PUBLIC_SERVING && target->chain_version < version;
     uint64_t now = node_now_ns(storage->node), end = mgmtd_client_lease_end_ns(storage->client);
     if (!believes || end <= now) return;
-    fail_msg("seed %" PRIu64 ", %.6f s: target %" PRIu64
-             " is excluded with version %u, but has a lease for %" PRIu64
-             " us and serves version %u",
-             c->seed, (double)sim_now_ns(c->sim) / 1e9, target_id, version, (end - now) / USEC,
-             target->chain_version);
+    cluster_fail(c,
+                 "target %" PRIu64 " is excluded with version %u, but has a lease for %" PRIu64
+                 " us and serves version %u",
+                 target_id, version, (uint64_t)((end - now) / USEC), target->chain_version);
 }
 
 static void check_chain(struct test_cluster *c, const struct chain_info *info)
@@ -50,12 +59,11 @@ static void check_chain(struct test_cluster *c, const struct chain_info *info)
     struct chain_shape shape;
     chain_to_shape(info, &shape);
     const char *broken = chain_broken_invariant(&shape);
-    if (broken) fail_msg("seed %" PRIu64 ": chain %u: %s", c->seed, info->chain_id, broken);
-    if (seen->version > info->version)
-        fail_msg("seed %" PRIu64 ": chain %u went back", c->seed, info->chain_id);
+    if (broken) cluster_fail(c, "chain %u: %s", info->chain_id, broken);
+    if (seen->version > info->version) cluster_fail(c, "chain %u went back", info->chain_id);
     for (uint32_t i = 0; i < seen->shape.count && seen->version == info->version; i++) {
-        assert_true(seen->shape.slots[i].target_id == shape.slots[i].target_id);
-        assert_int_equal(seen->shape.slots[i].public_state, shape.slots[i].public_state);
+        require(c, seen->shape.slots[i].target_id == shape.slots[i].target_id);
+        require(c, seen->shape.slots[i].public_state == shape.slots[i].public_state);
     }
     for (uint32_t i = 0; i < seen->shape.count; i++) {
         int at = chain_find(&shape, seen->shape.slots[i].target_id);
@@ -114,6 +122,7 @@ static int manager_fiber(void *arg)
 
 void manager_start(struct test_manager *manager)
 {
+    if (manager->node) return;
     struct test_cluster *c = manager->cluster;
     if (!sim_machine_is_up(manager->machine)) sim_restart(manager->machine);
     manager->node =
@@ -122,7 +131,9 @@ void manager_start(struct test_manager *manager)
     manager->node->log.sink_arg = manager;
     manager->node->log.wall_ns = NULL;
     int r = kv_mem_open(manager->node, c->store, &manager->kv);
-    if (r == 0) r = fiber_spawn(&manager->node->scope, "manager", manager_fiber, manager);
+    scope_init(&manager->main, sched_current());
+    manager->main.local = manager->node;
+    if (r == 0) r = fiber_spawn(&manager->main, "manager", manager_fiber, manager);
     check(r == 0);
 }
 
@@ -136,12 +147,14 @@ void manager_crash(struct test_manager *manager)
 {
     if (!manager->node) return;
     sim_crash(manager->machine);
+    scope_done(&manager->main);
     manager_free(manager);
 }
 
 void manager_stop(struct test_manager *manager)
 {
     if (!manager->node) return;
+    scope_done(&manager->main); /* as on SIGTERM */
     node_stop(manager->node);
     manager_free(manager);
 }
@@ -270,13 +283,16 @@ static int storage_fiber(void *arg)
 
 void storage_start(struct test_storage *s)
 {
+    if (s->node) return;
     if (!sim_machine_is_up(s->machine)) sim_restart(s->machine);
     s->is_stopping = false;
     s->node = node_new(sim_loop(s->cluster->sim), s->machine, sim_machine_host(s->machine));
     s->node->log.sink = other_sink;
     s->node->log.sink_arg = s->cluster;
     s->node->log.wall_ns = NULL;
-    int r = fiber_spawn(&s->node->scope, "storage", storage_fiber, s);
+    scope_init(&s->main, sched_current());
+    s->main.local = s->node;
+    int r = fiber_spawn(&s->main, "storage", storage_fiber, s);
     check(r == 0);
 }
 
@@ -284,6 +300,7 @@ void storage_crash(struct test_storage *s)
 {
     if (!s->node) return;
     sim_crash(s->machine);
+    scope_done(&s->main);
     s->node = node_free(s->node);
 }
 
@@ -291,6 +308,7 @@ void storage_stop(struct test_storage *s)
 {
     if (!s->node) return;
     s->is_stopping = true;
+    scope_done(&s->main); /* as on SIGTERM: connections live until it has ended */
     node_stop(s->node);
     s->node = node_free(s->node);
 }
@@ -305,7 +323,7 @@ static int watcher_fiber(void *arg)
         int r = wait_queue_wait(&routing->changed, "routing");
         if (r < 0) return r;
         if (routing->term < w->term || routing->version < w->version)
-            fail_msg("seed %" PRIu64 ": routing went back for a watcher", w->cluster->seed);
+            cluster_fail(w->cluster, "routing went back for a watcher");
         w->term = routing->term;
         w->version = routing->version;
         w->update_count++;
@@ -393,22 +411,24 @@ void cluster_make_chains(struct test_cluster *c, uint32_t count)
 
 /* ---- deltas ---- */
 
-static void check_same_chain(const struct chain_info *a, const struct chain_info *b)
+static void check_same_chain(struct test_cluster *c, const struct chain_info *a,
+                             const struct chain_info *b)
 {
-    assert_non_null(b);
-    assert_int_equal(a->version, b->version);
-    assert_true(a->changed == b->changed);
-    assert_int_equal(a->members.count, b->members.count);
+    require(c, b != NULL);
+    require(c, a->version == b->version);
+    require(c, a->changed == b->changed);
+    require(c, a->members.count == b->members.count);
     for (uint32_t i = 0; i < a->members.count; i++) {
         const struct chain_member *x = &a->members.items[i], *y = &b->members.items[i];
-        assert_true(x->target_id == y->target_id);
-        assert_int_equal(x->public_state, y->public_state);
-        assert_int_equal(x->local_state, y->local_state);
-        assert_int_equal(x->node_id, y->node_id);
+        require(c, x->target_id == y->target_id);
+        require(c, x->public_state == y->public_state);
+        require(c, x->local_state == y->local_state);
+        require(c, x->node_id == y->node_id);
     }
 }
 
-static void check_same_routing(struct routing *watched, const struct get_routing_reply *full)
+static void check_same_routing(struct test_cluster *c, struct routing *watched,
+                               const struct get_routing_reply *full)
 {
     uint32_t node_count = 0;
     for (uint32_t i = 0; i < full->nodes.count; i++) {
@@ -416,16 +436,16 @@ static void check_same_routing(struct routing *watched, const struct get_routing
                                *held = routing_node(watched, node->node_id);
         if (node->removed) continue;
         node_count++;
-        assert_non_null(held);
-        assert_int_equal(held->status, node->status);
-        assert_true(held->incarnation == node->incarnation);
-        assert_true(held->changed == node->changed);
+        require(c, held != NULL);
+        require(c, held->status == node->status);
+        require(c, held->incarnation == node->incarnation);
+        require(c, held->changed == node->changed);
     }
-    assert_int_equal(watched->nodes.count, node_count);
-    assert_int_equal(watched->chains.count, full->chains.count);
-    assert_int_equal(watched->tables.count, full->tables.count);
+    require(c, watched->nodes.count == node_count);
+    require(c, watched->chains.count == full->chains.count);
+    require(c, watched->tables.count == full->tables.count);
     for (uint32_t i = 0; i < full->chains.count; i++) {
-        check_same_chain(&full->chains.items[i],
+        check_same_chain(c, &full->chains.items[i],
                          routing_chain(watched, full->chains.items[i].chain_id));
     }
 }
@@ -440,13 +460,13 @@ void cluster_check_deltas(struct test_cluster *c)
         int r = cluster_call(c, RPC_METHOD(mgmtd, get_routing), &arena, &request, &full, 10 * SEC);
         check(r == 0 && full.full && !full.more);
         if (full.term == watched->term && full.version == watched->version) {
-            check_same_routing(watched, &full);
+            check_same_routing(c, watched, &full);
             return;
         }
         r = fiber_sleep(10 * MSEC);
         check(r == 0);
     }
-    fail_msg("seed %" PRIu64 ": the watcher never catches up", c->seed);
+    cluster_fail(c, "the watcher never catches up");
 }
 
 /* ---- the world ---- */
@@ -525,7 +545,7 @@ void test_cluster_run(const struct test_cluster_options *options,
     c->body = body;
     check(timing_of(options->timing ? options->timing : "default", &c->timing));
     int r = sim_run(c->sim, world_fiber, c, 4 * 3600 * SEC);
-    if (r != 0) fail_msg("seed %" PRIu64 ": the world ends with %d", options->seed, r);
+    if (r != 0) cluster_fail(c, "the world ends with %d", r);
     sim_free(c->sim);
     kv_mem_store_free(c->store);
     free(c);

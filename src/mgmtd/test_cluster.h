@@ -28,7 +28,7 @@ struct test_manager {
     struct node *node;
     struct kv *kv;
     struct mgmtd *m;
-    bool is_stopping; /* in order */
+    struct scope main;
 };
 
 struct test_target {
@@ -50,7 +50,8 @@ struct test_storage {
     struct mgmtd_client *client;
     struct test_target targets[STORAGE_TARGETS_MAX]; /* survive restarts */
     uint32_t target_count;
-    bool is_stopping;
+    struct scope main;
+    bool is_stopping; /* in order */
 };
 
 struct test_watcher {
@@ -88,6 +89,13 @@ struct test_cluster {
     bool is_quiet; /* no log lines */
     int (*body)(struct test_cluster *c);
 };
+
+/* Prints the seed, the time and the text; ends the process: fibers cannot be left by cmocka. */
+noreturn_ void cluster_fail(struct test_cluster *c, const char *fmt, ...) printf_(2, 3);
+#define require(c, expr)                                                                           \
+    do {                                                                                           \
+        if (!(expr)) cluster_fail(c, "%s:%d: %s", __FILE__, __LINE__, #expr);                      \
+    } while (0)
 
 struct test_cluster_options {
     uint64_t seed;

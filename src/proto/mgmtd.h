@@ -103,7 +103,8 @@ WIRE_RECORD(get_routing_reply, GET_ROUTING_REPLY)
 #define GET_PRIMARY_REPLY(F)                                                                       \
     F(u32, node_id, "0: none known")                                                               \
     F(text, address, "")                                                                           \
-    F(u64, term, "")
+    F(u64, term, "")                                                                               \
+    F(u8, is_self, "1: it is the one that answers, and its lease is valid")
 WIRE_RECORD(get_primary_reply, GET_PRIMARY_REPLY)
 
 #define LOCAL_TARGET(F)                                                                            \
