@@ -19,7 +19,7 @@
 /* cmocka.h wants the four above */
 #include <cmocka.h>
 
-enum { TARGET = 5, FIBERS = 3, LIVES = 5, SEEDS_DEFAULT = 200 };
+enum { TARGET = 5, FIBERS = 3, LIVES = 4, SEEDS_DEFAULT = 200 };
 
 struct crash_world {
     struct chunk_world w;
@@ -102,7 +102,7 @@ static int crash_main(void *arg)
         int r = fiber_spawn(&w->node->scope, "life", life_fiber, c);
         check(r == 0);
         /* the first lives are short, so that openings and formatting are hit too */
-        r = fiber_sleep(sim_random_below(w->sim, life == 0 ? 20 * MSEC : 400 * MSEC));
+        r = fiber_sleep(sim_random_below(w->sim, life == 0 ? 20 * MSEC : 300 * MSEC));
         check(r == 0);
         if (c->kill_only) {
             sim_kill(w->machine);

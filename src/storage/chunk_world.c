@@ -2,9 +2,11 @@
 #include "storage/chunk_world.h"
 #include "base/arena.h"
 #include "base/check.h"
+#include "base/crc32c.h"
 #include "fiber/sync.h"
 #include "storage/chunk_store_internal.h"
 
+#include <ftw.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -73,6 +75,16 @@ static int real_main(void *arg)
     return w->body(w);
 }
 
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+    return remove(path);
+}
+
+static void remove_tree(const char *dir)
+{
+    nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
 int chunk_world_run_real(struct chunk_world *w)
 {
     int r = loop_new(LOOP_POSIX, &w->loop, NULL);
@@ -81,6 +93,7 @@ int chunk_world_run_real(struct chunk_world *w)
     snprintf(w->dir, sizeof(w->dir), "./chunk-test-%d", (int)getpid());
     prepare(w);
     r = loop_run_main(w->loop, w->node, real_main, w);
+    remove_tree(w->dir);
     node_free(w->node);
     buffer_pool_free(w->pool);
     loop_free(w->loop);
@@ -113,4 +126,62 @@ int64_t world_lost_units(struct chunk_world *w)
     }
     return (int64_t)units_total_count(s->units) - (int64_t)units_free_count(s->units) - used -
            deferred - (int64_t)s->quarantine.waiting_unit_count;
+}
+
+struct chunk_id world_chunk(uint32_t number)
+{
+    return (struct chunk_id){ 77, number };
+}
+
+int world_put(struct chunk_world *w, uint32_t number, uint64_t version, uint32_t size, uint8_t byte)
+{
+    cleanup_(freep) uint8_t *memory = xmalloc(size + 1);
+    memset(memory, byte, size);
+    struct chunk_update u = { .kind = UPDATE_WRITE,
+                              .version = version,
+                              .chain_version = 1,
+                              .update = { { 3, 4 }, 9, version * 1000 + number },
+                              .chunk_size = 1 << 20,
+                              .length = size,
+                              .data = bytes_of(memory, size),
+                              .data_crc32c = crc32c(0, memory, size) };
+    int r = chunk_stage(w->store, WORLD_TARGET, world_chunk(number), &u);
+    return r < 0 ? r : chunk_commit(w->store, WORLD_TARGET, world_chunk(number), version, 1);
+}
+
+int world_take(struct chunk_world *w, uint32_t number, uint64_t version)
+{
+    struct chunk_update u = { .kind = UPDATE_REMOVE,
+                              .version = version,
+                              .chain_version = 1,
+                              .update = { { 3, 4 }, 9, version * 1000 + number } };
+    int r = chunk_stage(w->store, WORLD_TARGET, world_chunk(number), &u);
+    return r < 0 ? r : chunk_commit(w->store, WORLD_TARGET, world_chunk(number), version, 1);
+}
+
+int world_look(struct chunk_world *w, uint32_t number, uint32_t size)
+{
+    cleanup_(chunk_unpinp) struct chunk_pin *pin = NULL;
+    cleanup_(buffer_givep) struct buffer *buffer = NULL;
+    struct chunk_state state;
+    uint32_t skip, length, crc;
+    int r = chunk_pin(w->store, WORLD_TARGET, world_chunk(number), CHUNK_COMMITTED, &pin, &state);
+    if (r <= 0) return r < 0 ? r : -ERR_CHUNK_NOT_FOUND;
+    r = chunk_read(pin, 0, size, w->pool, &buffer, &skip, &length, &crc);
+    if (r < 0) return r;
+    if (length != size || memcmp(buffer->base, buffer->base + 1, size - 1)) return -ERR_FOUND_BUG;
+    return buffer->base[0];
+}
+
+int world_run_sim(int (*body)(struct chunk_world *w), const struct chunk_store_options *options)
+{
+    struct chunk_world w = { .body = body, .seed = 5 };
+    if (options) w.options = *options;
+    return chunk_world_run_sim(&w, NULL);
+}
+
+int world_open_with_target(struct chunk_world *w)
+{
+    int r = world_open(w);
+    return r < 0 ? r : store_target_create(w->store, WORLD_TARGET, 1);
 }

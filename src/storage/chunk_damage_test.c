@@ -1,0 +1,164 @@
+/* chunk_damage_test.c - the chunk store on disks that rot, fail, or are made to fail. */
+#include "loop/fault.h"
+#include "storage/chunk_store_internal.h"
+#include "storage/chunk_world.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+/* cmocka.h wants the four above */
+#include <cmocka.h>
+
+enum { TARGET = WORLD_TARGET };
+
+static int flip(struct chunk_world *w, const char *name, uint64_t offset)
+{
+    char path[100];
+    snprintf(path, sizeof(path), "%s/shard-00/%s", w->dir, name);
+    return sim_flip_bit(w->machine, path, offset, 3);
+}
+
+static int rot_body(struct chunk_world *w)
+{
+    TRY(world_open_with_target(w));
+    TRY(world_put(w, 0, 1, 1 << 20, 1));
+    TRY(world_put(w, 1, 1, 1 << 20, 2));
+    struct chunk_key key = { .inode = 77, .index = 0, .target = 1 };
+    struct record *record;
+    TRY(shard_load_record(w->store->shard, &key, &record));
+    uint64_t offset = (uint64_t)record->extents[0].unit * UNIT_BYTES;
+    record_unref(record);
+    TRY(flip(w, "units-0000", offset + 100000));
+    EXPECT(world_look(w, 0, 1 << 20) == -ERR_CHECKSUM_MISMATCH);
+    EXPECT(world_look(w, 0, 65536) == 1 && world_look(w, 1, 1 << 20) == 2);
+    EXPECT(*w->store->shard->checksum_errors > 0);
+    /* a whole write repairs it */
+    TRY(world_put(w, 0, 2, 1 << 20, 3));
+    EXPECT(world_look(w, 0, 1 << 20) == 3);
+    world_close(w, true);
+    return 0;
+}
+
+static void test_rot(void **state)
+{
+    assert_int_equal(world_run_sim(rot_body, NULL), 0);
+}
+
+/* A journal of 20 batches of one 4 KiB block and more each. */
+static int journal_rot_body(struct chunk_world *w)
+{
+    bool is_tail = *(bool *)w->arg;
+    TRY(world_open_with_target(w));
+    for (uint32_t i = 0; i < 20; i++) {
+        TRY(world_put(w, i, 1, 4096, (uint8_t)i));
+    }
+    uint64_t end = journal_size(w->store->shard->journal);
+    world_close(w, false);
+    TRY(flip(w, "journal-A", is_tail ? end / 4096 * 4096 - 4096 + 50 : 4096 * 8 + 50));
+    int r = world_open(w);
+    if (!is_tail) {
+        EXPECT(r == -ERR_DATA_CORRUPTION);
+        return 0;
+    }
+    /* the last batch cannot be told from one that was torn */
+    TRY(r);
+    EXPECT(world_look(w, 0, 4096) == 0 && world_look(w, 17, 4096) == 17);
+    EXPECT(world_lost_units(w) == 0);
+    TRY(world_put(w, 30, 1, 4096, 30));
+    TRY(chunk_store_sync(w->store));
+    world_close(w, false);
+    TRY(world_open(w));
+    EXPECT(world_look(w, 30, 4096) == 30);
+    world_close(w, true);
+    return 0;
+}
+
+static void test_journal_rot(void **state)
+{
+    for (int i = 0; i < 2; i++) {
+        bool is_tail = i;
+        struct chunk_world w = { .body = journal_rot_body, .seed = 5, .arg = &is_tail };
+        assert_int_equal(chunk_world_run_sim(&w, NULL), 0);
+    }
+}
+
+static int checkpoint_rot_body(struct chunk_world *w)
+{
+    TRY(world_open_with_target(w));
+    for (uint32_t i = 0; i < 50; i++) {
+        TRY(world_put(w, i, 1, 100, (uint8_t)i));
+    }
+    world_close(w, true);
+    TRY(flip(w, "checkpoint-B", 9000));
+    EXPECT(world_open(w) == -ERR_DATA_CORRUPTION);
+    return 0;
+}
+
+static void test_checkpoint_rot(void **state)
+{
+    assert_int_equal(world_run_sim(checkpoint_rot_body, NULL), 0);
+}
+
+/* The disk fails in the middle: the store says so from then on, reads go on. */
+static int broken_body(struct chunk_world *w)
+{
+    TRY(world_open_with_target(w));
+    TRY(world_put(w, 0, 1, 1 << 20, 1));
+    struct sim_options o = sim_options_default(1);
+    o.disk.write_error_ppm = 1000000;
+    sim_set_disk_profile(w->machine, &o.disk);
+    EXPECT(world_put(w, 1, 1, 1 << 20, 1) == -ERR_CHUNK_WRITE_FAILED);
+    EXPECT(chunk_store_failure(w->store) < 0);
+    EXPECT(world_put(w, 2, 1, 1 << 20, 1) == -ERR_CHUNK_WRITE_FAILED);
+    EXPECT(world_look(w, 0, 1 << 20) == 1);
+    EXPECT(world_look(w, 1, 1) == -ERR_CHUNK_NOT_FOUND);
+    world_close(w, true);
+    return 0;
+}
+
+static void test_broken(void **state)
+{
+    assert_int_equal(world_run_sim(broken_body, NULL), 0);
+}
+
+/* ---- fault points: a stage that fails leaves nothing behind ---- */
+
+static int fault_body(struct chunk_world *w)
+{
+    static const char *const points[] = { "storage.stage.before_data_sync",
+                                          "storage.stage.before_index_sync" };
+    TRY(world_open_with_target(w));
+    TRY(world_put(w, 0, 1, 1 << 20, 1));
+    for (size_t i = 0; i < ARRAY_SIZE(points); i++) {
+        struct fault_rule rule = { .point = points[i],
+                                   .kind = FAULT_FAIL,
+                                   .error = -ERR_FAULT_INJECTION };
+        fault_add(w->node, &rule);
+        EXPECT(world_put(w, 0, 2, 300000, 2) == -ERR_FAULT_INJECTION);
+        EXPECT(world_put(w, 1, 1, 1 << 20, 2) == -ERR_FAULT_INJECTION);
+        fault_clear(w->node);
+        EXPECT(world_look(w, 0, 1 << 20) == 1 && world_look(w, 1, 1) == -ERR_CHUNK_NOT_FOUND);
+        EXPECT(world_lost_units(w) == 0);
+        TRY(world_put(w, 60 + (uint32_t)i, 1, 1, 2));
+    }
+    world_close(w, true);
+    return 0;
+}
+
+static void test_faults(void **state)
+{
+    assert_int_equal(world_run_sim(fault_body, NULL), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_rot),
+        cmocka_unit_test(test_journal_rot),
+        cmocka_unit_test(test_checkpoint_rot),
+        cmocka_unit_test(test_broken),
+        cmocka_unit_test(test_faults),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
