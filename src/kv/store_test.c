@@ -229,10 +229,24 @@ static int count_up(struct kv_txn *txn, void *arg) fiber_fn
     return 0;
 }
 
+/* Writes nothing and fails, as creating what exists does: what it tells must be durable too. */
+static int observe(struct kv_txn *txn, void *arg) fiber_fn
+{
+    struct writer *w = arg;
+    int r = get_u64(txn, B("common"), &w->common);
+    return r < 0 ? r : -ERR_META_EXISTS;
+}
+
 static int writer_fiber(void *arg) fiber_fn
 {
     struct writer *w = arg;
     for (;;) {
+        if (w->test->tried[w->at] % 2) {
+            int o = kv_transact(w->kv, KV_RETRY_SAFE, observe, w);
+            if (o == -ERR_CANCELED || o == -ERR_TXN_RETRYABLE) return 0;
+            check(o == -ERR_META_EXISTS);
+            w->test->common_acknowledged = MAX_OF(w->test->common_acknowledged, w->common);
+        }
         int r = kv_transact(w->kv, KV_RETRY_SAFE, count_up, w);
         if (r == -ERR_CANCELED || r == -ERR_TXN_RETRYABLE) return 0;
         check(r == 0 || r == -ERR_TXN_CONFLICT || r == -ERR_TXN_MAYBE_COMMITTED);
