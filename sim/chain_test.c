@@ -79,6 +79,15 @@ static void stays_linearizable_under_trouble(void **state)
     run_seeds(__func__, o, 20, trouble_body);
 }
 
+static void stays_linearizable_when_steps_fail(void **state)
+{
+    struct world_options o = world_options_default(1);
+    o.ops_per_client = 300;
+    o.client_count = 4;
+    o.with_points = true;
+    run_seeds(__func__, o, 20, trouble_body);
+}
+
 static void same_seed_same_trace(void **state)
 {
     uint64_t hashes[2];
@@ -126,6 +135,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(writes_and_reads_through_three_replicas),
         cmocka_unit_test(stays_linearizable_under_trouble),
+        cmocka_unit_test(stays_linearizable_when_steps_fail),
         cmocka_unit_test(same_seed_same_trace),
         cmocka_unit_test(mutants_are_caught),
     };

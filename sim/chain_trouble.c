@@ -71,6 +71,31 @@ static void end_fault(struct trouble *t, uint32_t victim)
     t->until_ns[victim] = 0;
 }
 
+/* The steps of an update, a read, a recovery and a resync at which something may go wrong. */
+static const char *const points[] = {
+    "storage.update.before_stage",    "storage.update.before_forward",
+    "storage.forward.before_send",    "storage.update.before_commit",
+    "storage.update.before_reply",    "storage.read.before_disk",
+    "storage.recover.before_forward", "storage.resync.before_chunk",
+    "storage.resync.before_done",
+};
+
+/* Delays or fails the next passes of one step on one storage. */
+static void add_rule(struct world *w)
+{
+    struct world_storage *s = &w->storages[world_random(w, w->options.storage_count)];
+    if (!s->node) return;
+    bool is_delay = world_random(w, 3) > 0;
+    struct fault_rule rule = { .point = points[world_random(w, ARRAY_SIZE(points))],
+                               .kind = is_delay ? FAULT_DELAY : FAULT_FAIL,
+                               .error = -ERR_FAULT_INJECTION,
+                               .delay_ns = world_random(w, 4) ? world_random(w, 50 * MSEC)
+                                                              : world_random(w, 4 * SEC),
+                               .skip_count = (uint32_t)world_random(w, 4),
+                               .hit_count = 1 + (uint32_t)world_random(w, 3) };
+    fault_add(s->node, &rule);
+}
+
 /* A storage that gave up by itself is a failure of ours. */
 static int check_alive(struct world *w)
 {
@@ -96,6 +121,14 @@ int world_make_trouble(struct world *w, uint64_t end_ns)
         }
         if (now_ns < next_ns) continue;
         next_ns = now_ns + world_random(w, 1500 * MSEC);
+        for (uint64_t n = world_random(w, 3); n > 0 && w->options.with_points; n--) {
+            add_rule(w);
+        }
+        if (w->options.with_points && world_random(w, 4) == 0) {
+            /* A client that hears of changes late. */
+            struct world_client *c = &w->clients[world_random(w, w->options.client_count)];
+            script_cut_client(c->mgmtd, world_random(w, 2));
+        }
         uint32_t victim = (uint32_t)world_random(w, w->options.storage_count);
         if (t.kind[victim] == HEALTHY) begin_fault(&t, victim);
     }
@@ -103,5 +136,11 @@ int world_make_trouble(struct world *w, uint64_t end_ns)
         end_fault(&t, i);
     }
     world_heal(w);
+    for (uint32_t i = 0; i < w->options.storage_count; i++) {
+        fault_clear(w->storages[i].node);
+    }
+    for (uint32_t i = 0; i < w->options.client_count; i++) {
+        script_cut_client(w->clients[i].mgmtd, false);
+    }
     return 0;
 }

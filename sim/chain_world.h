@@ -30,7 +30,8 @@ struct world_options {
     uint32_t ops_per_client;
     uint32_t op_pause_max_ns;
     bool with_removes;
-    int mutant; /* enum mutant, -1: none. 0 is a mutant: use world_options_default() */
+    bool with_points; /* trouble also delays and fails steps, and keeps news from clients */
+    int mutant;       /* enum mutant, -1: none. 0 is a mutant: use world_options_default() */
     struct sim_net_profile *net;
     struct sim_disk_profile *disk;
     bool is_tracing, is_logging;

@@ -180,12 +180,18 @@ struct mgmtd_client {
     uint64_t incarnation, seq, lease_end_ns;
     struct wait_queue kick;
     bool is_kicked;
+    bool is_cut_off; /* of a client */
 };
 
-static bool is_cut_off(struct mgmtd_client *c)
+static bool hears_nothing(struct mgmtd_client *c)
 {
     struct script_node *n = script_find_node(c->script, c->node_id);
-    return n && n->is_cut_off;
+    return c->is_cut_off || (n && n->is_cut_off);
+}
+
+void script_cut_client(struct mgmtd_client *c, bool is_cut)
+{
+    c->is_cut_off = is_cut;
 }
 
 static int message_delay(struct mgmtd_client *c)
@@ -233,7 +239,7 @@ static int watch_fiber(void *arg)
         }
         if (r == 0) r = message_delay(c);
         if (r < 0) return r;
-        if (is_cut_off(c)) {
+        if (hears_nothing(c)) {
             r = fiber_sleep(TICK_NS);
             if (r < 0) return r;
             continue;

@@ -48,6 +48,8 @@ struct script_node *script_find_node(struct script *s, uint32_t node_id);
 void script_add_chain(struct script *s, uint32_t chain_id, const uint64_t *target_ids,
                       const uint32_t *node_ids, uint32_t count);
 struct script_chain *script_find_chain(struct script *s, uint32_t chain_id);
+/* A node without heartbeats hears nothing while it is cut off. */
+void script_cut_client(struct mgmtd_client *c, bool is_cut_off);
 /* A fiber of the world: leases end, chains change. Runs until cancelled. */
 int script_run(void *script) fiber_fn;
 /* Are all members of all chains SERVING? */
