@@ -109,10 +109,12 @@ int write_buffered(struct mount_inode *mi, const void *data, size_t size,
 /* Straight to the chunks, after what is buffered. */
 int write_through(struct mount_inode *mi, const void *data, size_t size,
                   uint64_t offset) fiber_fn must_check;
-/* Everything written so far is on the chunks. The first error, once. */
+/* Everything written so far is on the chunks, or has failed: writes_take_error(). */
 int writes_flush(struct mount_inode *mi) fiber_fn must_check;
 /* And its length and times are known to meta; @closing ends the session. */
 int writes_settle(struct mount_inode *mi, bool closing) fiber_fn must_check;
+/* The first error of writes that had returned already, once: for write, flush and fsync, as Linux does. */
+int writes_take_error(struct mount_inode *mi) must_check;
 bool writes_are_dirty(const struct mount_inode *mi);   /* buffered, on the way, or not settled */
 bool writes_are_pending(const struct mount_inode *mi); /* buffered or on the way */
 uint64_t writes_end(const struct mount_inode *mi);     /* end of the furthest unsettled write; 0 */

@@ -233,7 +233,10 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off
         r = write_file(req, f ? f : &of_page, data, size, (uint64_t)offset, is_append, is_direct);
         fiber_rwlock_unlock(&mi->io);
     }
-    if (r >= 0 && !fi->writepage && (fi->flags & (O_SYNC | O_DSYNC))) r = writes_settle(mi, false);
+    if (r >= 0 && !fi->writepage && (fi->flags & (O_SYNC | O_DSYNC))) {
+        r = writes_settle(mi, false);
+        if (r >= 0) r = writes_take_error(mi);
+    }
     if (r < 0) {
         reply_error(req, r);
     } else {
@@ -248,7 +251,8 @@ static void settle_and_reply(fuse_req_t req, struct fuse_file_info *fi)
     struct mount_inode *mi = file_of(fi)->mi;
     request_interruptible(req);
     mount_inode_pin(mi);
-    reply_error(req, MIN_OF(writes_settle(mi, false), 0));
+    int r = writes_settle(mi, false), lost = writes_take_error(mi);
+    reply_error(req, lost < 0 ? lost : MIN_OF(r, 0));
     mount_inode_unpin(mi);
 }
 

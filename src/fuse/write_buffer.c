@@ -84,10 +84,11 @@ void writes_truncated(struct mount_inode *mi, uint64_t length, uint32_t generati
     if (mi->writes && mi->writes->end > length) mi->writes->end = length;
 }
 
-static int take_error(struct write_buffer *w)
+int writes_take_error(struct mount_inode *mi)
 {
-    int r = w->error;
-    w->error = 0;
+    struct write_buffer *w = mi->writes;
+    int r = w ? w->error : 0;
+    if (w) w->error = 0;
     return r;
 }
 
@@ -176,7 +177,7 @@ static void note_write(struct mount_inode *mi, uint64_t end)
 int write_buffered(struct mount_inode *mi, const void *data, size_t size, uint64_t offset)
 {
     struct write_buffer *w = writes_of(mi);
-    if (w->error) return take_error(w);
+    if (w->error) return writes_take_error(mi);
     uint32_t chunk = MAX_OF(mi->inode.layout.chunk_size, 4096u);
     const uint8_t *from = data;
     note_write(mi, offset + size);
@@ -210,13 +211,14 @@ int writes_flush(struct mount_inode *mi)
     int r = launch(mi);
     while (r >= 0 && w->inflight_count)
         r = wait_queue_wait(&w->idle, "flush");
-    return r < 0 ? r : take_error(w);
+    return MIN_OF(r, 0);
 }
 
 int write_through(struct mount_inode *mi, const void *data, size_t size, uint64_t offset)
 {
     writes_of(mi);
     int r = writes_flush(mi);
+    if (r >= 0) r = writes_take_error(mi);
     if (r < 0) return r;
     r = write_chunks(mi, data, size, offset);
     if (r >= 0) note_write(mi, offset + size);

@@ -72,7 +72,9 @@ int server_call_route(struct server_call *c, uint16_t service_id, uint16_t metho
     for (size_t i = 0; i < server->service_count && !c->service; i++) {
         if (server->services[i].service->id == service_id) c->service = &server->services[i];
     }
-    if (!c->service) return -ERR_RPC_INVALID_SERVICE;
+    /* A server that has none yet is starting: its callers come again. */
+    if (!c->service)
+        return server->service_count ? -ERR_RPC_INVALID_SERVICE : -ERR_RPC_REQUEST_REFUSED;
     const struct rpc_service *service = c->service->service;
     for (size_t i = 0; i < service->method_count && !c->method; i++) {
         if (service->methods[i].id == method_id) c->method = &service->methods[i];
