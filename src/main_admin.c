@@ -2,8 +2,9 @@
  *
  *   admin_cli [-cfg FILE] [--config.KEY=VALUE]... [--json] [COMMAND [ARGUMENT]...]
  *
- * Without -cfg the first of these that exists is read: $C3FS_ADMIN_CFG, the files that `c3fs up` writes, the one of
- * the container image. A token on the command line is wiped from it before anything else happens.
+ * Without -cfg the first of these that exists is read: $C3FS_ADMIN_CFG, the files that `c3fs up`
+ * writes, the one of the container image. A token on the command line is wiped from it before
+ * anything else happens.
  */
 #include "main_admin.h"
 

@@ -1,4 +1,5 @@
-/* admin.h - the admin tool: commands over lazily opened connections, one shot, from a script, or interactive. */
+/* admin.h - the admin tool: commands over lazily opened connections, one shot, from a script, or
+ * interactive. */
 #pragma once
 #include "admin/arguments.h"
 #include "admin/print.h"
@@ -57,7 +58,8 @@ int admin_run_script(struct admin *a, FILE *in) fiber_fn;
 /* Prompt, history, completion, until end of input. */
 int admin_run_shell(struct admin *a) fiber_fn;
 
-/* Prints "Encounter error: <code>(<name>)" and the sentence to stdout as operators know it; returns @r. */
+/* Prints "Encounter error: <code>(<name>)" and the sentence to stdout as operators know it; returns
+ * @r. */
 int admin_fail(struct admin *a, int r, const char *fmt, ...) printf_(3, 4);
 
 /* Open what a command needs; each says what is missing. */

@@ -116,7 +116,8 @@ static void print_user(struct admin *a, const struct user_attr *u)
     table_end(&t);
 }
 
-/* On the store where it can be reached, so that it works before any service runs; else through mgmtd. */
+/* On the store where it can be reached, so that it works before any service runs; else through
+ * mgmtd. */
 static bool works_on_store(const struct admin *a)
 {
     return a->settings->kv_path[0] && !a->settings->token[0];
@@ -150,7 +151,8 @@ static const struct argument_spec user_add_spec[] = {
     { NULL, NULL, ARG_FLAG, false, NULL },
 };
 
-/* The token goes to a file as well, when the user is the first root and the file is not there yet. */
+/* The token goes to a file as well, when the user is the first root and the file is not there yet.
+ */
 static int keep_root_token(struct admin *a, const struct user_attr *user)
 {
     const char *path = a->settings->token_file;

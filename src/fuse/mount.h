@@ -113,7 +113,8 @@ int write_through(struct mount_inode *mi, const void *data, size_t size,
 int writes_flush(struct mount_inode *mi) fiber_fn must_check;
 /* And its length and times are known to meta; @closing ends the session. */
 int writes_settle(struct mount_inode *mi, bool closing) fiber_fn must_check;
-/* The first error of writes that had returned already, once: for write, flush and fsync, as Linux does. */
+/* The first error of writes that had returned already, once: for write, flush and fsync, as Linux
+ * does. */
 int writes_take_error(struct mount_inode *mi) must_check;
 bool writes_are_dirty(const struct mount_inode *mi);   /* buffered, on the way, or not settled */
 bool writes_are_pending(const struct mount_inode *mi); /* buffered or on the way */

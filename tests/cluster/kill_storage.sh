@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# kill_storage.sh - storages are killed -9 in turn under a checked load: no wrong byte, no error, only pauses; then every
-# chain serves with all its targets again. C3FS_LONG=1: 200 threads for two minutes, a kill every ten seconds.
+# kill_storage.sh - storages are killed -9 in turn under a checked load: no wrong byte, no error,
+# only pauses; then every chain serves with all its targets again.
+# C3FS_LONG=1: 200 threads for two minutes, a kill every ten seconds.
 # test: quick, 240 s
 . "$(dirname "$0")/lib.sh"
 need_fuse
@@ -22,7 +23,8 @@ wait $load || { cat "$TEST_DIR/load"; fail "the load met a wrong byte or an erro
 cat "$TEST_DIR/load"
 
 all_serve() {
-    "$C3FS" admin -cfg "$cluster/etc/admin_cli.toml" --json "list-chains -t 1" >"$TEST_DIR/chains" || return 1
+    "$C3FS" admin -cfg "$cluster/etc/admin_cli.toml" --json "list-chains -t 1" \
+        >"$TEST_DIR/chains" || return 1
     python3 -c '
 import json, sys
 chains = json.load(open(sys.argv[1]))

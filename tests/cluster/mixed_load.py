@@ -3,8 +3,9 @@
 
     mixed_load.py DIRECTORY THREADS SECONDS
 
-Every block of a file carries (file, offset, generation) and a CRC; a read that finds anything else than what its own
-thread last wrote is a wrong byte. Prints one line of counts; exit status 1 on a wrong byte or an error.
+Every block of a file carries (file, offset, generation) and a CRC; a read that finds anything else
+than what its own thread last wrote is a wrong byte. Prints one line of counts; exit status 1 on a
+wrong byte or an error.
 """
 import os, random, struct, sys, threading, time, zlib
 
@@ -20,7 +21,8 @@ def block(tag, offset, generation):
 class Worker(threading.Thread):
     def __init__(self, directory, index, end):
         super().__init__()
-        self.directory, self.index, self.end = os.path.join(directory, f"t{index}"), index, end
+        self.directory = os.path.join(directory, f"t{index}")
+        self.index, self.end = index, end
         self.random = random.Random(index)
         self.files = {}  # name -> list of generations, one a block
         self.serial = self.operations = 0
@@ -60,11 +62,14 @@ class Worker(threading.Thread):
                 data += piece
         for i in range(count):
             generation = blocks[first + i]
-            want = bytes(BLOCK) if generation == 0 else block(self.tag(name), (first + i) * BLOCK, generation)
+            want = bytes(BLOCK)
+            if generation:
+                want = block(self.tag(name), (first + i) * BLOCK, generation)
             got = bytes(data[i * BLOCK:(i + 1) * BLOCK])
             if got != want:
-                self.problems.append(f"wrong bytes: {name} block {first + i}, {len(got)} bytes, generation {generation}, "
-                                     f"found {struct.unpack('<QQQ', got[:24]) if len(got) > 24 else got!r}")
+                found = struct.unpack("<QQQ", got[:24]) if len(got) > 24 else got
+                self.problems.append(f"wrong bytes: {name} block {first + i}, {len(got)} bytes, "
+                                     f"generation {generation}, found {found}")
                 return
 
     def create(self):
@@ -99,7 +104,8 @@ class Worker(threading.Thread):
         if len(self.files) < 3:
             return self.create()
         name = self.random.choice(sorted(self.files))
-        action = self.random.choices((self.write, self.read, self.truncate, self.rename, self.remove), (40, 45, 3, 8, 4))[0]
+        actions = (self.write, self.read, self.truncate, self.rename, self.remove)
+        action = self.random.choices(actions, (40, 45, 3, 8, 4))[0]
         action(name)
 
     def run(self):
