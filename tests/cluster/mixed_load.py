@@ -34,7 +34,8 @@ class Worker(threading.Thread):
         first = self.random.randrange(len(blocks))
         count = min(self.random.choice((1, 1, 4, 64, 300)), len(blocks) - first)
         self.serial += 1
-        data = b"".join(block(self.tag(name), (first + i) * BLOCK, self.serial) for i in range(count))
+        tag = self.tag(name)
+        data = b"".join(block(tag, (first + i) * BLOCK, self.serial) for i in range(count))
         with open(os.path.join(self.directory, name), "r+b", buffering=0) as f:
             f.seek(first * BLOCK)
             view = memoryview(data)
