@@ -42,6 +42,8 @@ static void take_reply(struct mgmtd_client *c, uint64_t begin_ns,
 {
     struct mgmtd_heartbeat *h = &c->heartbeat;
     uint64_t lease_ns = reply->lease_ns - reply->lease_ns / 100;
+    /* The lease had run out: chains may have gone on without us, and we do not know it yet. */
+    if (lease_ns && begin_ns >= h->lease_end_ns) h->lease_routing_version = reply->routing_version;
     if (lease_ns && !h->is_stopping) h->lease_end_ns = MAX_OF(h->lease_end_ns, begin_ns + lease_ns);
     if (reply->config_version <= h->config_version) return;
     h->config_version = reply->config_version;
@@ -130,6 +132,7 @@ void mgmtd_client_kick_heartbeat(struct mgmtd_client *c)
 
 uint64_t mgmtd_client_lease_end_ns(const struct mgmtd_client *c)
 {
+    if (c->routing.version < c->heartbeat.lease_routing_version) return 0;
     return c->heartbeat.lease_end_ns;
 }
 

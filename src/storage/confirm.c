@@ -15,6 +15,9 @@ void confirm_init(struct confirm *c)
 static bool has_lease(struct target *t)
 {
     struct storage *s = t->storage;
+    /* A lease that was lost and is back says nothing of a chain version that is not applied yet. */
+    const struct chain_info *chain = routing_chain(s->routing, t->chain_id);
+    if (!chain || chain->version != t->chain_version) return false;
     return node_now_ns(s->node) < mgmtd_client_lease_end_ns(s->mgmtd);
 }
 
