@@ -357,6 +357,7 @@ uint64_t mgmtd_client_incarnation(const struct mgmtd_client *c)
 
 void mgmtd_client_say_stopping(struct mgmtd_client *c, uint64_t timeout_ns)
 {
+    if (!c->heartbeat.fill) return;
     FIBER_TIMEOUT(timeout_ns);
     int r = send_heartbeat(c, true);
     (void)r;
