@@ -88,7 +88,9 @@ int recover_resolve(struct target *t, struct chunk_lock *lock, struct chunk_stat
     if (MUTANT(ORPHAN_NOT_ROLLED_FORWARD)) return commit_resolved(t, state);
     struct forward f = { .state = state };
     int r = FAULT("storage.recover.before_forward");
-    if (r == 0) r = forward_pending(t, &f);
+    do {
+        if (r == 0) r = forward_pending(t, &f);
+    } while (r == 0 && t->chain_version != f.chain_version);
     if (r == 0) {
         storage_count(t->storage, "storage.orphans_rolled_forward", 1);
         return commit_resolved(t, state);

@@ -107,8 +107,11 @@ static int forward_and_commit(struct target *t, struct chunk_lock *lock, struct 
     if (r == 0 && MUTANT(COMMIT_BEFORE_STAGE))
         r = chunk_commit(t->store, t->target_id, lock->chunk, state->pending_version,
                          state->pending_chain_version);
-    if (r == 0) r = forward_pending(t, &f);
-    if (r == 0) r = FAULT("storage.update.before_commit");
+    /* Who came into the chain meanwhile must have it too before it counts as committed. */
+    do {
+        if (r == 0) r = forward_pending(t, &f);
+        if (r == 0) r = FAULT("storage.update.before_commit");
+    } while (r == 0 && t->chain_version != f.chain_version);
     if (r < 0) return give_up(t, lock, state, f.chain_version, r);
     if (!MUTANT(COMMIT_BEFORE_STAGE))
         r = chunk_commit(t->store, t->target_id, lock->chunk, state->pending_version,
