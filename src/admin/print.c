@@ -29,7 +29,7 @@ void block_begin(struct print_table *t, struct printer *p)
     *t = (struct print_table){ .printer = p, .column_count = 2, .is_block = true };
 }
 
-static char *vprint(struct arena *arena, const char *fmt, va_list args)
+static char *printf_(2, 0) vprint(struct arena *arena, const char *fmt, va_list args)
 {
     va_list again;
     va_copy(again, args);
