@@ -333,12 +333,23 @@ static int wait_until(struct fiber *f, const char *what, uint64_t end_ns)
     return f->wait_result;
 }
 
+static int interruption_of(const struct fiber *f)
+{
+    if (sees_cancel(f)) return -ERR_CANCELED;
+    return f->deadline_ns <= f->sched->turn_ns ? -ERR_TIMEOUT : 0;
+}
+
+int fiber_interruption(void)
+{
+    const struct fiber *f = fiber_self();
+    return f ? interruption_of(f) : 0;
+}
+
 int fiber_suspend(const char *what)
 {
     struct fiber *f = self_checked();
-    if (sees_cancel(f)) return -ERR_CANCELED;
-    if (f->deadline_ns <= f->sched->turn_ns) return -ERR_TIMEOUT;
-    return wait_until(f, what, f->deadline_ns);
+    int r = interruption_of(f);
+    return r < 0 ? r : wait_until(f, what, f->deadline_ns);
 }
 
 void fiber_wait_io(const char *what, void (*cancel)(void *arg), void *arg)

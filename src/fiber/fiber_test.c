@@ -239,6 +239,7 @@ static int deadlines_main(struct test_world *w)
             assert_int_equal(fiber_suspend("past"),
                              -ERR_TIMEOUT); /* also a wait that begins after it */
             assert_int_equal(fiber_remaining_ns(), 0);
+            assert_int_equal(fiber_interruption(), -ERR_TIMEOUT);
         }
         assert_int_equal(fiber_sleep(60),
                          0); /* ends exactly at the outer deadline: the sleep is over */
@@ -271,6 +272,7 @@ static int sticky_fiber(void *arg)
     int *count = arg;
     assert_int_equal(fiber_suspend("a"), -ERR_CANCELED);
     assert_true(fiber_is_cancelled());
+    assert_int_equal(fiber_interruption(), -ERR_CANCELED);
     for (int i = 0; i < 3; i++) {
         assert_int_equal(fiber_suspend("b"), -ERR_CANCELED);
         assert_int_equal(fiber_sleep(1), -ERR_CANCELED);
@@ -280,6 +282,7 @@ static int sticky_fiber(void *arg)
         {
             FIBER_SHIELD();
             assert_false(fiber_is_cancelled());
+            assert_int_equal(fiber_interruption(), 0);
             assert_int_equal(fiber_sleep(10), 0);
         }
         assert_int_equal(fiber_sleep(10), 0);

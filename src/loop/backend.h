@@ -135,10 +135,3 @@ void loop_base_init(struct loop *loop, const struct loop_ops *ops, struct sched 
 int loop_posix_new(struct loop **ret) must_check;
 int loop_uring_new(struct loop **ret,
                    const char **ret_why) must_check; /* *ret_why: set on failure */
-
-/* The first error that a wait of the running fiber beginning now would end with, or 0. */
-static inline int fiber_interruption(void)
-{
-    if (fiber_is_cancelled()) return -ERR_CANCELED;
-    return fiber_remaining_ns() == 0 ? -ERR_TIMEOUT : 0;
-}

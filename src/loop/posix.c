@@ -277,9 +277,11 @@ static ssize_t posix_file_readv(struct file *base, const struct iovec *iov, int 
                                 uint64_t offset)
 {
     struct real_file *file = container_of(base, struct real_file, base);
+    int r = fiber_interruption();
+    if (r < 0) return r;
     ssize_t n = real_file_read_now(file, iov, count, offset);
     if (n != -ERR_BUSY) return n;
-    int r = real_file_check_offset(file, offset);
+    r = real_file_check_offset(file, offset);
     if (r <= 0) return r;
     struct transfer transfer = { .iov = iov, .count = count, .offset = offset };
     return run_transfer(base, "file read", do_read, &transfer);
@@ -289,6 +291,8 @@ static ssize_t posix_file_writev(struct file *base, const struct iovec *iov, int
                                  uint64_t offset)
 {
     struct real_file *file = container_of(base, struct real_file, base);
+    int r = fiber_interruption();
+    if (r < 0) return r;
     ssize_t n = real_file_write_now(file, iov, count, offset);
     if (n != -ERR_BUSY) return n;
     struct transfer transfer = { .iov = iov, .count = count, .offset = offset };

@@ -134,6 +134,8 @@ ssize_t real_stream_readv(struct stream *base, const struct iovec *iov, int coun
 {
     struct real_stream *s = stream_of(base);
     struct real_loop *loop = real_loop_of(base->node);
+    int r = fiber_interruption();
+    if (r < 0) return r;
     ssize_t n = loop->real->sock_receive(loop, &s->sock, iov, count);
     if (n > 0) real_charge(loop, (uint64_t)n);
     return base->is_shut ? -ERR_RPC_SOCKET_CLOSED : n;
@@ -146,6 +148,8 @@ ssize_t real_stream_writev(struct stream *base, const struct iovec *iov, int cou
     struct msghdr message = { .msg_iov = (struct iovec *)(uintptr_t)iov,
                               .msg_iovlen = (size_t)count };
 
+    int r = fiber_interruption();
+    if (r < 0) return r;
     for (;;) {
         ssize_t n =
             s->sock.is_writable ? sendmsg(s->sock.fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) : -1;
@@ -156,7 +160,7 @@ ssize_t real_stream_writev(struct stream *base, const struct iovec *iov, int cou
         if (s->sock.is_writable && errno == EINTR) continue;
         if (s->sock.is_writable && errno != EAGAIN) return -ERR_RPC_SOCKET_CLOSED;
         s->sock.is_writable = false;
-        int r = loop->real->sock_wait(loop, &s->sock, POLLOUT);
+        r = loop->real->sock_wait(loop, &s->sock, POLLOUT);
         if (r < 0) return r;
         if (base->is_shut) return -ERR_RPC_SOCKET_CLOSED;
         s->sock.is_writable = true;
@@ -358,10 +362,12 @@ int real_accept(struct listener *base, struct stream **ret)
     struct real_loop *loop = real_loop_of(base->node);
     struct socket_address peer;
 
+    int r = fiber_interruption();
+    if (r < 0) return r;
     for (;;) {
         if (base->is_closed) return -ERR_CANCELED;
         peer.size = sizeof(peer.any);
-        int r, fd = accept4(l->sock.fd, &peer.base, &peer.size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        int fd = accept4(l->sock.fd, &peer.base, &peer.size, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {
             real_charge(loop, 0);
             return stream_new(base->node, fd, &peer, ret);

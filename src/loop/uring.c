@@ -166,8 +166,6 @@ static ssize_t uring_sock_receive(struct real_loop *base, struct sock *sock,
     struct uring_loop *loop = uring_of(base);
     ssize_t n = sock->is_readable ? sock_receive_now(sock, iov, count) : -ERR_BUSY;
     if (n != -ERR_BUSY) return n;
-    int r = fiber_interruption();
-    if (r < 0) return r;
     struct msghdr message = { .msg_iov = (struct iovec *)(uintptr_t)iov,
                               .msg_iovlen = (size_t)count };
     struct io_uring_sqe *sqe = entry_get(loop);
@@ -178,7 +176,7 @@ static ssize_t uring_sock_receive(struct real_loop *base, struct sock *sock,
     }
     /* The socket is known to be empty: no first try that fails. */
     if (loop->has_poll_first) sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
-    r = request_run(loop, sqe, "socket read");
+    int r = request_run(loop, sqe, "socket read");
     if (r == -ERR_CANCELED || r == -ERR_TIMEOUT) return r;
     if (r < 0) return -ERR_RPC_SOCKET_CLOSED;
     size_t size = 0;
@@ -208,12 +206,12 @@ static ssize_t uring_file_readv(struct file *base, const struct iovec *iov, int 
                                 uint64_t offset)
 {
     struct real_file *file = container_of(base, struct real_file, base);
+    int r = fiber_interruption();
+    if (r < 0) return r;
     ssize_t n = real_file_read_now(file, iov, count, offset);
     if (n != -ERR_BUSY) return n;
-    int r = real_file_check_offset(file, offset);
+    r = real_file_check_offset(file, offset);
     if (r <= 0) return r;
-    r = fiber_interruption();
-    if (r < 0) return r;
     struct uring_loop *loop = uring_of_node(base->node);
     struct io_uring_sqe *sqe = entry_get(loop);
     io_uring_prep_readv(sqe, file->fd, iov, (unsigned)count, offset);
@@ -224,10 +222,10 @@ static ssize_t uring_file_writev(struct file *base, const struct iovec *iov, int
                                  uint64_t offset)
 {
     struct real_file *file = container_of(base, struct real_file, base);
-    ssize_t n = real_file_write_now(file, iov, count, offset);
-    if (n != -ERR_BUSY) return n;
     int r = fiber_interruption();
     if (r < 0) return r;
+    ssize_t n = real_file_write_now(file, iov, count, offset);
+    if (n != -ERR_BUSY) return n;
     struct uring_loop *loop = uring_of_node(base->node);
     struct io_uring_sqe *sqe = entry_get(loop);
     io_uring_prep_writev(sqe, file->fd, iov, (unsigned)count, offset);
