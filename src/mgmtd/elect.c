@@ -56,7 +56,8 @@ static int term_fiber(void *arg)
 /* Renews the lease until it is lost or the term ended of itself. */
 static int keep_lease(struct mgmtd *m, struct term *term)
 {
-    for (;;) {
+    uint64_t number = m->lease.term;
+    while (lease_is_valid(&m->lease) && m->lease.term == number) {
         {
             FIBER_TIMEOUT(m->options.timing.renew_ns);
             int r = event_wait(&term->ended, "end of the term");
@@ -66,8 +67,8 @@ static int keep_lease(struct mgmtd *m, struct term *term)
         int r = lease_step(&m->lease);
         if (r == -ERR_CANCELED) return r;
         if (r < 0) log_warn(&m->node->log, r, "cannot renew the lease");
-        if (!lease_is_valid(&m->lease)) return 0;
     }
+    return 0;
 }
 
 /* One term from the takeover to its end; then nobody acts on its state any more. */

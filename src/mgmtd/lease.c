@@ -106,7 +106,7 @@ int lease_step(struct lease *l)
     FIBER_TIMEOUT(l->is_mine ? lease_remaining_ns(l) : l->timing->lease_ns);
     int r = kv_transact(l->kv, KV_RETRY_SAFE, step_in, &op);
     if (r < 0) return r;
-    if (op.is_renewed && l->is_mine)
+    if (op.is_renewed && lease_is_valid(l))
         held(l, &op);
     else if (op.is_taken)
         held(l, &op);

@@ -3,6 +3,11 @@
 
 #include "cluster/cluster_init.h"
 
+static void print_fiber(void *arg, const char *name, const char *wait, uint64_t waited_ns)
+{
+    fprintf(stderr, "  %-20s %-30s %.3f s\n", name, wait, (double)waited_ns / 1e9);
+}
+
 void cluster_fail(struct test_cluster *c, const char *fmt, ...)
 {
     va_list args;
@@ -11,6 +16,7 @@ void cluster_fail(struct test_cluster *c, const char *fmt, ...)
     vfprintf(stderr, fmt, args);
     fputc('\n', stderr);
     va_end(args);
+    sched_each(loop_sched(sim_loop(c->sim)), print_fiber, NULL);
     abort();
 }
 
@@ -154,6 +160,7 @@ void manager_crash(struct test_manager *manager)
 void manager_stop(struct test_manager *manager)
 {
     if (!manager->node) return;
+    sim_thaw(manager->machine);
     scope_done(&manager->main); /* as on SIGTERM */
     node_stop(manager->node);
     manager_free(manager);
@@ -165,7 +172,7 @@ struct test_manager *cluster_primary(struct test_cluster *c)
     for (uint32_t i = 0; i < c->manager_count; i++) {
         struct test_manager *manager = &c->managers[i];
         if (!manager->m || !mgmtd_is_primary(manager->m)) continue;
-        check(!primary); /* two at a time */
+        if (primary) cluster_fail(c, "%u and %u are primaries", primary->node_id, manager->node_id);
         primary = manager;
     }
     return primary;
@@ -308,6 +315,7 @@ void storage_stop(struct test_storage *s)
 {
     if (!s->node) return;
     s->is_stopping = true;
+    sim_thaw(s->machine);
     scope_done(&s->main); /* as on SIGTERM: connections live until it has ended */
     node_stop(s->node);
     s->node = node_free(s->node);
