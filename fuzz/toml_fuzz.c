@@ -1,5 +1,5 @@
-/* toml_fuzz.c - a document that parses is written as text that parses to the same; settings taken from
- * it are written as a document that is taken again.
+/* toml_fuzz.c - a document that parses is written as text that parses to the same; settings taken
+ * from it are written as a document that is taken again.
  */
 #include "base/check.h"
 #include "config/settings.h"

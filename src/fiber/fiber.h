@@ -115,8 +115,8 @@ bool fiber_is_cancelled(void);     /* of the running fiber; false below a shield
 uint64_t fiber_deadline_ns(void);  /* TIME_NEVER without one */
 uint64_t fiber_remaining_ns(void); /* until the deadline; 0 when past, TIME_NEVER without one */
 
-/* What a wait beginning now would end with at once: -ERR_CANCELED, -ERR_TIMEOUT, or 0. For operations
- * that may succeed without a wait. */
+/* What a wait beginning now would end with at once: -ERR_CANCELED, -ERR_TIMEOUT, or 0. For
+ * operations that may succeed without a wait. */
 int fiber_interruption(void) must_check;
 /* Suspends until fiber_wake(). 0, -ERR_TIMEOUT or -ERR_CANCELED. @what is shown by sched_each(). */
 int fiber_suspend(const char *what) fiber_fn must_check;

@@ -1,8 +1,9 @@
-/* checkpoint.h - the two checkpoint files of a shard: reading the newest, writing the next into the other.
+/* checkpoint.h - the two checkpoint files of a shard: reading the newest, writing the next into the
+ * other.
  *
- * The order of a new one: checkpoint_begin(), blocks, checkpoint_finish(). Until finish has returned the old one
- * counts; a crash or error at any point leaves it whole. Entries of the old one stay readable until the next
- * checkpoint_begin().
+ * The order of a new one: checkpoint_begin(), blocks, checkpoint_finish(). Until finish has
+ * returned the old one counts; a crash or error at any point leaves it whole. Entries of the old
+ * one stay readable until the next checkpoint_begin().
  */
 #pragma once
 #include "loop/file.h"
@@ -16,9 +17,11 @@ struct checkpoint_options {
     uint64_t uuid_high, uuid_low;
 };
 
-/* Makes both files and an empty checkpoint whose replay begins at epoch 1; durable but for the directory. */
+/* Makes both files and an empty checkpoint whose replay begins at epoch 1; durable but for the
+ * directory. */
 int checkpoint_format(const struct checkpoint_options *options) fiber_fn must_check;
-/* Opens and locks both and finds the newest: -ERR_DATA_CORRUPTION when neither counts, -ERR_FORMAT_TOO_NEW. */
+/* Opens and locks both and finds the newest: -ERR_DATA_CORRUPTION when neither counts,
+ * -ERR_FORMAT_TOO_NEW. */
 int checkpoint_open(const struct checkpoint_options *options,
                     struct checkpoint **ret) fiber_fn must_check;
 struct checkpoint *checkpoint_free(struct checkpoint *c); /* NULL is fine */

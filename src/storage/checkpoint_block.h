@@ -1,4 +1,5 @@
-/* checkpoint_block.h - headers and blocks of checkpoints that were read: checking them without trusting them. */
+/* checkpoint_block.h - headers and blocks of checkpoints that were read: checking them without
+ * trusting them. */
 #pragma once
 #include "storage/checkpoint_format.h"
 #include "storage/journal_entry.h"
@@ -7,7 +8,8 @@
 int checkpoint_header_check(const struct checkpoint_disk *head, uint64_t uuid_high,
                             uint64_t uuid_low) must_check;
 void checkpoint_header_seal(struct checkpoint_disk *head);
-/* The size that the block at the start of @in claims, within bounds; 0 when no block of @sequence stands there. */
+/* The size that the block at the start of @in claims, within bounds; 0 when no block of @sequence
+ * stands there. */
 uint32_t checkpoint_block_size(struct bytes in, uint64_t sequence, uint32_t number);
 /* 0 and the header when the whole block is at the start of @in and sound. */
 int checkpoint_block_check(struct bytes in, struct block_disk *ret) must_check;

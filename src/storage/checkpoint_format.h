@@ -1,14 +1,14 @@
 /* checkpoint_format.h - the two checkpoint files of a shard, used in turns.
  *
- *   checkpoint_disk (4 KiB) | block | block | …      each block: block_disk, entries, zeros to 4 KiB
+ *   checkpoint_disk (4 KiB) | block | block | …  each block: block_disk, entries, zeros to 4 KiB
  *
  * The header is written after all blocks are durable, so a header that is whole stands for a whole
- * checkpoint; of two, the greater sequence counts. First come targets, floors and identities as they were when
- * the journal's epoch began, then the records of all chunks in order of key.
+ * checkpoint; of two, the greater sequence counts. First come targets, floors and identities as
+ * they were when the journal's epoch began, then the records of all chunks in order of key.
  *
  * Writers do not stop for a checkpoint. Each block says for which keys (behind the previous block's
- * range_end, up to its own) it speaks, and at which lsn: entries of the journal up to that lsn that concern
- * a chunk of the range are in it already.
+ * range_end, up to its own) it speaks, and at which lsn: entries of the journal up to that lsn that
+ * concern a chunk of the range are in it already.
  */
 #pragma once
 #include "storage/record_format.h"

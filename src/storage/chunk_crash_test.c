@@ -1,9 +1,10 @@
 /* chunk_crash_test.c - the chunk store through power losses, and proof that the check bites.
  *
- * A life: open, hold everything against the model, then random updates by several fibers until the machine loses
- * power at a random moment: writes that were not synced are kept, lost or torn. After each restart every call that had
- * returned must have happened, every other one may have happened as a whole or not at all, all bytes must verify,
- * and every unit must be accounted for. With a mutant active the same seeds must find something wrong.
+ * A life: open, hold everything against the model, then random updates by several fibers until the
+ * machine loses power at a random moment: writes that were not synced are kept, lost or torn. After
+ * each restart every call that had returned must have happened, every other one may have happened
+ * as a whole or not at all, all bytes must verify, and every unit must be accounted for. With a
+ * mutant active the same seeds must find something wrong.
  */
 #include "base/arena.h"
 #include "fiber/sync.h"

@@ -1,4 +1,5 @@
-/* chunk_index.c - see chunk_index.h. Invariants: no branch and no leaf is empty, all keys ascend. */
+/* chunk_index.c - see chunk_index.h. Invariants: no branch and no leaf is empty, all keys ascend.
+ */
 #include "storage/chunk_index.h"
 #include "base/arena.h"
 #include "base/check.h"
@@ -36,7 +37,8 @@ void chunk_index_done(struct chunk_index *index)
     chunk_index_init(index);
 }
 
-/* ---- search: at each level the last child whose first key is not behind @key, or the first child ---- */
+/* ---- search: at each level the last child whose first key is not behind @key, or the first child
+ * ---- */
 
 static uint32_t branch_search(const struct chunk_index *index, const struct chunk_key *key)
 {
@@ -132,7 +134,8 @@ struct index_entry *chunk_index_prev(const struct chunk_index *index, const stru
     if (index->branch_count == 0) return NULL;
     struct index_place p = place_of(index, key);
     if (p.at == 0) {
-        /* only the very first place has everything behind it: every other leaf begins at or before @key */
+        /* only the very first place has everything behind it: every other leaf begins at or before
+         * @key */
         if (p.leaf == 0) {
             if (p.branch == 0) return NULL;
             p.branch--;

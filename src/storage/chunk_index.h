@@ -1,10 +1,11 @@
-/* chunk_index.h - what the store knows of every chunk, in memory, ordered by (target, inode, index).
+/* chunk_index.h - what the store knows of every chunk, in memory, ordered by (target, inode,
+ * index).
  *
  *   branches ──► branch: up to 256 leaves ──► leaf: up to 84 entries of 48 bytes
  *
- * Three levels, no recursion. A full leaf first shifts entries to a neighbour of its branch; a leaf that grows at
- * its end (files written in order) starts a new one instead of splitting, so leaves stay full. At random keys
- * a chunk takes about 60 bytes of memory, in ordered ones 50.
+ * Three levels, no recursion. A full leaf first shifts entries to a neighbour of its branch; a leaf
+ * that grows at its end (files written in order) starts a new one instead of splitting, so leaves
+ * stay full. At random keys a chunk takes about 60 bytes of memory, in ordered ones 50.
  *
  * Pointers to entries are valid until the next insert or remove.
  */

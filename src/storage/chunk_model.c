@@ -437,8 +437,8 @@ int model_remove_all(struct model *m)
 
 /* ---- after a crash ---- */
 
-/* Makes what the store says the model's, if it is possible: the attempt, or nothing of it; a commit, or the pending
- * record still. */
+/* Makes what the store says the model's, if it is possible: the attempt, or nothing of it; a
+ * commit, or the pending record still. */
 static int adopt_chunk(struct model *m, struct model_chunk *c)
 {
     struct chunk_state state = { 0 };

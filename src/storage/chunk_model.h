@@ -1,9 +1,10 @@
-/* chunk_model.h - chunks as plain bytes in memory, random updates of them, and a store held against both; for
- * the tests of the chunk store.
+/* chunk_model.h - chunks as plain bytes in memory, random updates of them, and a store held against
+ * both; for the tests of the chunk store.
  *
- * A model holds a handful of chunks of one target, which one fiber updates: like the lock of replication, that
- * is all that keeps updates of a chunk apart. What it may not know after a crash is how far the last calls
- * got; model_adopt() reads that from the store and checks that it is one of the possible outcomes.
+ * A model holds a handful of chunks of one target, which one fiber updates: like the lock of
+ * replication, that is all that keeps updates of a chunk apart. What it may not know after a crash
+ * is how far the last calls got; model_adopt() reads that from the store and checks that it is one
+ * of the possible outcomes.
  */
 #pragma once
 #include "base/check.h"
@@ -67,8 +68,8 @@ struct model {
 void model_init(struct model *m, uint64_t target_id, uint32_t number, uint64_t seed);
 void model_done(struct model *m); /* no pin is left */
 
-/* One random step: stage, commit, drop, read, pin, unpin, walk. 0, or the store's error; -ERR_FOUND_BUG when the
- * store is wrong. -ERR_NO_SPACE of a stage is no error. */
+/* One random step: stage, commit, drop, read, pin, unpin, walk. 0, or the store's error;
+ * -ERR_FOUND_BUG when the store is wrong. -ERR_NO_SPACE of a stage is no error. */
 int model_step(struct model *m) fiber_fn must_check;
 /* Everything the store says of the model's chunks is as it should be, byte by byte. */
 int model_compare(struct model *m) fiber_fn must_check;

@@ -1,8 +1,9 @@
 /* chunk_store.c - a disk directory: whose it is, its lock, its shard. The calls on chunks are in
  * chunk_store_calls.c.
  *
- * Making one: superblock that says "not formatted", the shard's files, superblock that says "formatted". A
- * directory with a shard but without superblock is refused: it holds somebody's data.
+ * Making one: superblock that says "not formatted", the shard's files, superblock that says
+ * "formatted". A directory with a shard but without superblock is refused: it holds somebody's
+ * data.
  */
 #include "base/arena.h"
 #include "base/check.h"

@@ -1,4 +1,5 @@
-/* chunk_store_calls.c - targets, chunks, identities and floors of a store, as chunk_store.h promises them. */
+/* chunk_store_calls.c - targets, chunks, identities and floors of a store, as chunk_store.h
+ * promises them. */
 #include "base/arena.h"
 #include "base/check.h"
 #include "storage/chunk_store_internal.h"

@@ -1,4 +1,5 @@
-/* chunk_world.h - one node with a disk directory, simulated or real, for the tests of the chunk store. */
+/* chunk_world.h - one node with a disk directory, simulated or real, for the tests of the chunk
+ * store. */
 #pragma once
 #include "loop/sim.h"
 #include "storage/chunk_store.h"
@@ -37,8 +38,8 @@ struct chunk_world {
     void *arg; /* the body's */
 };
 
-/* Runs @w->body as a fiber of a node named "disk"; its result. With @seed a simulated machine, else the posix loop
- * and a fresh directory below the current one, which is removed afterwards. */
+/* Runs @w->body as a fiber of a node named "disk"; its result. With @seed a simulated machine, else
+ * the posix loop and a fresh directory below the current one, which is removed afterwards. */
 int chunk_world_run_sim(struct chunk_world *w, const struct sim_options *options);
 int chunk_world_run_real(struct chunk_world *w);
 
@@ -46,7 +47,8 @@ int chunk_world_run_real(struct chunk_world *w);
 int world_open(struct chunk_world *w) fiber_fn must_check;
 void world_close(struct chunk_world *w, bool clean) fiber_fn;
 
-/* Units neither free nor waiting to be free nor used by a record that the index knows: must be 0. */
+/* Units neither free nor waiting to be free nor used by a record that the index knows: must be 0.
+ */
 int64_t world_lost_units(struct chunk_world *w) fiber_fn;
 
 /* Chunks of WORLD_TARGET, of size 1 MiB, by number. */

@@ -1,4 +1,5 @@
-/* floor.h - the truncate generation below which writes to an inode are refused; one table a shard. */
+/* floor.h - the truncate generation below which writes to an inode are refused; one table a shard.
+ */
 #pragma once
 #include "base/list.h"
 #include "base/map.h"

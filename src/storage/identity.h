@@ -1,8 +1,9 @@
 /* identity.h - the last update of every (client, channel) of a target and what came of it.
  *
- * An entry only gives way to a newer update of its channel. The table is bounded: the entry that was written
- * longest ago goes first. Channel 0 is not kept. Walks go from the oldest to the newest and may suspend in between
- * with an identity_walk: they see every entry that stays, some perhaps twice.
+ * An entry only gives way to a newer update of its channel. The table is bounded: the entry that
+ * was written longest ago goes first. Channel 0 is not kept. Walks go from the oldest to the newest
+ * and may suspend in between with an identity_walk: they see every entry that stays, some perhaps
+ * twice.
  */
 #pragma once
 #include "base/list.h"

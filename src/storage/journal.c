@@ -1,4 +1,5 @@
-/* journal.c - see journal.h: appending and the fiber that writes. Reading back is in journal_replay.c. */
+/* journal.c - see journal.h: appending and the fiber that writes. Reading back is in
+ * journal_replay.c. */
 #include "base/arena.h"
 #include "base/check.h"
 #include "loop/fault.h"

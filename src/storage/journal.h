@@ -2,12 +2,12 @@
  *
  *   append ──► [batch being filled] ──► one write, one sync ──► durable_lsn, waiters go on
  *
- * journal_append() gives the entry its number and its place at once and never waits: what it says is in
- * memory from then on, durable when journal_wait() returns, or at the latest FLUSH_LAZY_NS later. All that is
- * appended while a batch is on its way shares the next one.
+ * journal_append() gives the entry its number and its place at once and never waits: what it says
+ * is in memory from then on, durable when journal_wait() returns, or at the latest FLUSH_LAZY_NS
+ * later. All that is appended while a batch is on its way shares the next one.
  *
- * journal_switch() begins a new epoch in the other file; the old file stays readable until the next switch.
- * The first error of a write or sync is final.
+ * journal_switch() begins a new epoch in the other file; the old file stays readable until the next
+ * switch. The first error of a write or sync is final.
  */
 #pragma once
 #include "loop/file.h"
@@ -28,9 +28,10 @@ struct journal_options {
 int journal_format(const struct journal_options *options) fiber_fn must_check;
 /* Opens and locks both. */
 int journal_open(const struct journal_options *options, struct journal **ret) fiber_fn must_check;
-/* Calls @fn for every entry from the start of @epoch, in order, and makes ready to append behind the last. A torn
- * last batch is dropped. -ERR_DATA_CORRUPTION when something in the middle is missing or damaged (a line in the
- * log says what), -ERR_FORMAT_TOO_NEW, or what @fn returned. @fn must not suspend. */
+/* Calls @fn for every entry from the start of @epoch, in order, and makes ready to append behind
+ * the last. A torn last batch is dropped. -ERR_DATA_CORRUPTION when something in the middle is
+ * missing or damaged (a line in the log says what), -ERR_FORMAT_TOO_NEW, or what @fn returned. @fn
+ * must not suspend. */
 int journal_replay(struct journal *j, uint64_t epoch, uint64_t first_lsn,
                    int (*fn)(void *arg, uint64_t lsn, uint64_t locator, const struct entry *entry),
                    void *arg) fiber_fn must_check;
@@ -47,8 +48,8 @@ int journal_make_room(struct journal *j) fiber_fn must_check;
 int journal_wait(struct journal *j, uint64_t lsn) fiber_fn must_check;
 uint64_t journal_last_lsn(const struct journal *j); /* of what was appended */
 uint64_t journal_durable_lsn(const struct journal *j);
-/* The entry that was appended last and all before are in the old file; the next opens the new epoch. The file that
- * is taken over must not be needed any more. */
+/* The entry that was appended last and all before are in the old file; the next opens the new
+ * epoch. The file that is taken over must not be needed any more. */
 void journal_switch(struct journal *j, uint64_t *ret_epoch, uint64_t *ret_first_lsn);
 /* The current epoch and its first lsn. */
 uint64_t journal_epoch(const struct journal *j, uint64_t *ret_first_lsn);

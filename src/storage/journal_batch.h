@@ -7,7 +7,8 @@
 
 /* ---- what was read; not trusted ---- */
 
-/* -ERR_DATA_CORRUPTION, -ERR_FORMAT_TOO_NEW, -ERR_STORAGE_UUID_MISMATCH (of another store), or 0. */
+/* -ERR_DATA_CORRUPTION, -ERR_FORMAT_TOO_NEW, -ERR_STORAGE_UUID_MISMATCH (of another store), or 0.
+ */
 int journal_header_check(const struct journal_disk *head, uint64_t uuid_high,
                          uint64_t uuid_low) must_check;
 void journal_header_seal(struct journal_disk *head); /* sets the CRC */

@@ -1,6 +1,7 @@
 /* journal_entry.c - see journal_entry.h.
  *
- * Locator: 2 bits of file, 42 of offset / 8, 20 of size / 8, so that files may have 32 TiB and entries 8 MiB.
+ * Locator: 2 bits of file, 42 of offset / 8, 20 of size / 8, so that files may have 32 TiB and
+ * entries 8 MiB.
  */
 #include "storage/journal_entry.h"
 #include "base/check.h"

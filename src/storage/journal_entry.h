@@ -1,6 +1,8 @@
-/* journal_entry.h - entries of journals and checkpoints: building them in memory, finding them in what was read.
+/* journal_entry.h - entries of journals and checkpoints: building them in memory, finding them in
+ * what was read.
  *
- * What is read is not trusted: an entry that is cut short, has a wrong CRC or a size that cannot be is an error.
+ * What is read is not trusted: an entry that is cut short, has a wrong CRC or a size that cannot be
+ * is an error.
  */
 #pragma once
 #include "base/error.h"

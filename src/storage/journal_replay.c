@@ -1,11 +1,11 @@
 /* journal_replay.c - reading a journal back.
  *
- *   epoch e    | batch | batch | batch |            whole: the switch came after its last batch was durable
+ *   epoch e    | batch | batch | batch |  whole: switched after its last batch was durable
  *   epoch e+1  | batch | batch | torn…              the end: nothing sound of this epoch behind it
  *
- * A window of memory slides over the file. Where no sound batch stands the epoch ends; if a later batch of the same
- * epoch lies behind (as far as one batch can reach), or a next epoch begins further on, what is in between was
- * lost to damage and not to a crash.
+ * A window of memory slides over the file. Where no sound batch stands the epoch ends; if a later
+ * batch of the same epoch lies behind (as far as one batch can reach), or a next epoch begins
+ * further on, what is in between was lost to damage and not to a crash.
  */
 #include "base/check.h"
 #include "storage/journal_internal.h"

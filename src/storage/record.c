@@ -1,4 +1,5 @@
-/* record.c - see record.h. One allocation a record; extents, frees and CRCs lie behind the struct. */
+/* record.c - see record.h. One allocation a record; extents, frees and CRCs lie behind the struct.
+ */
 #include "storage/record.h"
 #include "base/arena.h"
 #include "base/check.h"

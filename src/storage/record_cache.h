@@ -1,6 +1,7 @@
 /* record_cache.h - committed records in memory, by chunk, least recently used out first.
  *
- * The bound is on bytes; pinned records do not leave, so that the cache finds every record that a reader has.
+ * The bound is on bytes; pinned records do not leave, so that the cache finds every record that a
+ * reader has.
  */
 #pragma once
 #include "storage/record.h"

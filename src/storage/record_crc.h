@@ -1,7 +1,7 @@
 /* record_crc.h - the CRC of a whole chunk from the CRCs of its blocks.
  *
- * Appending a block of 4 KiB multiplies by a constant in GF(2): four table look-ups here instead of the general
- * crc32c_combine(), which costs more than the CRC of the block itself.
+ * Appending a block of 4 KiB multiplies by a constant in GF(2): four table look-ups here instead of
+ * the general crc32c_combine(), which costs more than the CRC of the block itself.
  */
 #pragma once
 #include "storage/record_format.h"

@@ -1,13 +1,14 @@
-/* record_format.h - one content of a chunk as journals and checkpoints store it, and the entry around it.
+/* record_format.h - one content of a chunk as journals and checkpoints store it, and the entry
+ * around it.
  *
  * Little-endian, naturally aligned. A journal batch and a checkpoint block are rows of entries:
  *
  *   entry_disk | payload | zeros up to a multiple of 8
  *
- * The payload of ENTRY_RECORD is record_disk, then extent_count + free_count extent_disk, then block_count
- * CRCs. Block CRCs are CRC32C over the real bytes of each 4 KiB of the chunk; the last one covers only the
- * bytes below the chunk's length, so what lies behind them on the disk means nothing. A unit that no extent
- * covers is a hole and reads as zeros.
+ * The payload of ENTRY_RECORD is record_disk, then extent_count + free_count extent_disk, then
+ * block_count CRCs. Block CRCs are CRC32C over the real bytes of each 4 KiB of the chunk; the last
+ * one covers only the bytes below the chunk's length, so what lies behind them on the disk means
+ * nothing. A unit that no extent covers is a hole and reads as zeros.
  */
 #pragma once
 #include "proto/storage.h"

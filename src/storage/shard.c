@@ -100,7 +100,8 @@ int shard_load_record(struct shard *s, const struct chunk_key *key, struct recor
         cleanup_(record_unrefp) struct record *record = NULL;
         int r = read_record(s, locator, &record);
         if (r == -ERR_CANCELED || r == -ERR_TIMEOUT) return r;
-        /* A checkpoint or an update may have moved it meanwhile, and the old place may be used again. */
+        /* A checkpoint or an update may have moved it meanwhile, and the old place may be used
+         * again. */
         entry = chunk_index_find(&s->index, key);
         if (!entry || entry->locator != locator || record_cache_get(&s->cache, key)) continue;
         if (r >= 0) r = accept_record(s, entry, record);

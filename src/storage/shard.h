@@ -1,8 +1,9 @@
 /* shard.h - one shard of a disk: index, records, space, journal and checkpoints tied together.
  *
- * Not for users of the store: they see chunk_store.h. What is in memory is always what journal entries up to the
- * last appended say; what is durable is what entries up to the journal's durable lsn say. So an operation
- * changes memory and appends in one turn, without suspending in between, and then waits.
+ * Not for users of the store: they see chunk_store.h. What is in memory is always what journal
+ * entries up to the last appended say; what is durable is what entries up to the journal's durable
+ * lsn say. So an operation changes memory and appends in one turn, without suspending in between,
+ * and then waits.
  *
  *   shard.c            life: open, close, failure; loading records
  *   shard_target.c     targets, their sums, identities and floors
@@ -111,14 +112,16 @@ int shard_load_record(struct shard *s, const struct chunk_key *key,
 void record_become_committed(struct record *record, uint32_t chain_version);
 void shard_state_of(const struct shard *s, const struct index_entry *entry,
                     struct chunk_state *ret);
-/* Units of @record that @other (may be NULL) does not have; appended to @ret, which has room. Their number. */
+/* Units of @record that @other (may be NULL) does not have; appended to @ret, which has room. Their
+ * number. */
 uint32_t record_subtract(const struct record *record, const struct record *other,
                          struct extent_disk *ret, uint32_t *ret_unit_count);
 /* Sets entry fields from a record that is committed now. */
 void shard_entry_set(struct shard *s, struct index_entry *entry, const struct record *record,
                      uint64_t locator);
 
-/* The pending record of the entry becomes the committed one; units and the old record are the caller's business. */
+/* The pending record of the entry becomes the committed one; units and the old record are the
+ * caller's business. */
 void shard_make_committed(struct shard *s, struct index_entry *entry, uint32_t chain_version);
 
 /* ---- operations ---- */
@@ -134,8 +137,9 @@ int shard_drop_tombstones(struct shard *s, struct shard_target *t,
 int shard_read(struct shard *s, struct record *record, uint32_t offset, uint32_t length,
                struct buffer_pool *pool, struct buffer **ret, uint32_t *ret_skip,
                uint32_t *ret_length, uint32_t *ret_crc32c) fiber_fn must_check;
-/* Reads whole blocks of @record into @out and verifies them. [offset, offset + size) is aligned and ends at or before
- * the block of the record's last byte; bytes behind the record's length become zeros. */
+/* Reads whole blocks of @record into @out and verifies them. [offset, offset + size) is aligned and
+ * ends at or before the block of the record's last byte; bytes behind the record's length become
+ * zeros. */
 int shard_read_blocks(struct shard *s, const struct record *record, uint32_t offset, uint32_t size,
                       uint8_t *out) fiber_fn must_check;
 

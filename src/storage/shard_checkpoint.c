@@ -1,10 +1,11 @@
 /* shard_checkpoint.c - writing a checkpoint while operations go on.
  *
- * The journal is switched first, so that everything since is in the new epoch. Then the walk: each block takes what
- * the index says of a range of keys in one turn, without suspending, and notes the lsn of that moment; what
- * happens to those chunks later has a greater lsn and is replayed. A record that is not in memory ends the
- * block; it is read, kept at hand, and the next block begins with it. Behind a written block the entries that
- * have not changed meanwhile point at their new places.
+ * The journal is switched first, so that everything since is in the new epoch. Then the walk: each
+ * block takes what the index says of a range of keys in one turn, without suspending, and notes the
+ * lsn of that moment; what happens to those chunks later has a greater lsn and is replayed. A
+ * record that is not in memory ends the block; it is read, kept at hand, and the next block begins
+ * with it. Behind a written block the entries that have not changed meanwhile point at their new
+ * places.
  */
 #include "base/arena.h"
 #include "base/check.h"
@@ -219,15 +220,17 @@ static int add_identities(struct shard *s)
 
 /* ---- the whole ---- */
 
-/* After a crash during a checkpoint two epochs are live: the one before the current must not be taken over
- * yet. The new checkpoint then begins with the current one, whose entries the blocks contain already. */
+/* After a crash during a checkpoint two epochs are live: the one before the current must not be
+ * taken over yet. The new checkpoint then begins with the current one, whose entries the blocks
+ * contain already. */
 static void begin(struct shard *s)
 {
     uint64_t epoch, first_lsn;
     const struct checkpoint_disk *head = checkpoint_head(s->checkpoint);
     if (journal_epoch(s->journal, &first_lsn) == head->journal_epoch) {
         journal_switch(s->journal, &epoch, &first_lsn);
-        /* an epoch is on the disk with its first entry, and it must be before the checkpoint counts */
+        /* an epoch is on the disk with its first entry, and it must be before the checkpoint counts
+         */
         struct checkpoint_mark_disk mark = { .sequence = head->sequence + 1 };
         journal_append(s->journal, ENTRY_CHECKPOINT, &(struct iovec){ &mark, sizeof(mark) }, 1,
                        NULL);

@@ -1,4 +1,5 @@
-/* shard_commit.c - what happens to records after they were staged: commit, drop, the end of tombstones. */
+/* shard_commit.c - what happens to records after they were staged: commit, drop, the end of
+ * tombstones. */
 #include "base/arena.h"
 #include "base/check.h"
 #include "loop/fault.h"

@@ -1,11 +1,12 @@
-/* shard_content.c - the bytes of an update: which come from the caller, which from the old content, which are zero.
+/* shard_content.c - the bytes of an update: which come from the caller, which from the old content,
+ * which are zero.
  *
  *   row of fresh units   |  head (scratch)  |  core: the caller's own memory  |  tail (scratch)  |
  *                        begin        core_begin                        core_end               end
  *
- * Core: whole blocks of the update whose memory is aligned for direct I/O; nothing is copied there. Scratch: blocks
- * that are merged with old content, padded with zeros, or not aligned. Old content is verified as it is read; a
- * block that the update does not touch keeps its old CRC.
+ * Core: whole blocks of the update whose memory is aligned for direct I/O; nothing is copied there.
+ * Scratch: blocks that are merged with old content, padded with zeros, or not aligned. Old content
+ * is verified as it is read; a block that the update does not touch keeps its old CRC.
  */
 #include "base/check.h"
 #include "base/crc32c.h"
@@ -35,7 +36,8 @@ static uint32_t block_down(uint32_t at)
     return at & ~(uint32_t)(BLOCK_BYTES - 1);
 }
 
-/* Old bytes of [from, to), whole blocks, into @out; those that the old content does not have stay as they are. */
+/* Old bytes of [from, to), whole blocks, into @out; those that the old content does not have stay
+ * as they are. */
 static int read_old(struct stage *g, uint32_t from, uint32_t to, uint8_t *out)
 {
     to = MIN_OF(to, block_up(g->old_length));
@@ -99,7 +101,8 @@ static void row_crcs(struct stage *g, const struct row *row)
     }
 }
 
-/* Whether the caller's bytes have the CRC that they should have; in the core the block CRCs say it. */
+/* Whether the caller's bytes have the CRC that they should have; in the core the block CRCs say it.
+ */
 static int data_check(struct stage *g, const struct row *row)
 {
     const uint8_t *data = g->update->data.base;

@@ -11,7 +11,8 @@ static uint32_t real_length(const struct record *record, uint32_t block)
     return MIN_OF((uint32_t)BLOCK_BYTES, record->head.length - block * BLOCK_BYTES);
 }
 
-/* Blocks [begin, end) that were read into @buf. What lies behind the content's end becomes zeros. */
+/* Blocks [begin, end) that were read into @buf. What lies behind the content's end becomes zeros.
+ */
 static int verify(struct shard *s, const struct record *record, uint32_t begin, uint32_t end,
                   uint8_t *buf)
 {
@@ -55,7 +56,8 @@ int shard_read_blocks(struct shard *s, const struct record *record, uint32_t off
     return 0;
 }
 
-/* The CRC of [begin, end) of the content, whose blocks have been verified; @bytes are those from @begin on. */
+/* The CRC of [begin, end) of the content, whose blocks have been verified; @bytes are those from
+ * @begin on. */
 static uint32_t range_crc(const struct shard *s, const struct record *record, uint32_t begin,
                           uint32_t end, const uint8_t *bytes)
 {

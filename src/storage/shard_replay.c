@@ -1,9 +1,11 @@
-/* shard_replay.c - the start of a shard: the newest checkpoint, then the journal, then the space that is left.
+/* shard_replay.c - the start of a shard: the newest checkpoint, then the journal, then the space
+ * that is left.
  *
- * Replay is exact, not approximate: a block of the checkpoint says up to which lsn it contains what happened to its
- * keys; entries of the journal up to there are passed over, later ones must fit what is in memory, or something is
- * damaged. What records say of units is kept in a ledger on the side and settled at the end, when it is known
- * which records still count; a unit that two of them claim is damage.
+ * Replay is exact, not approximate: a block of the checkpoint says up to which lsn it contains what
+ * happened to its keys; entries of the journal up to there are passed over, later ones must fit
+ * what is in memory, or something is damaged. What records say of units is kept in a ledger on the
+ * side and settled at the end, when it is known which records still count; a unit that two of them
+ * claim is damage.
  */
 #include "base/arena.h"
 #include "base/check.h"

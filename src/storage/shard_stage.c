@@ -1,8 +1,10 @@
-/* shard_stage.c - staging: plan which units an update writes anew, write them, make its record pending.
+/* shard_stage.c - staging: plan which units an update writes anew, write them, make its record
+ * pending.
  *
- * Copy-on-write is by page: where an update touches a page, all units that the page has are written anew, so that a
- * chunk never falls into more pieces than it has pages. Units that neither the old content nor the update has
- * stay holes. The order is design.md's: units, data sync, record in the journal, index sync.
+ * Copy-on-write is by page: where an update touches a page, all units that the page has are written
+ * anew, so that a chunk never falls into more pieces than it has pages. Units that neither the old
+ * content nor the update has stay holes. The order is design.md's: units, data sync, record in the
+ * journal, index sync.
  */
 #include "storage/shard_stage.h"
 #include "base/arena.h"
@@ -18,7 +20,8 @@ static uint32_t base_unit(const struct stage *g, uint32_t at)
     return e ? e->unit + (at - e->at) : UNIT_NONE;
 }
 
-/* Pages that have bytes of [begin, end) are written anew; their holes only where the range itself lies. */
+/* Pages that have bytes of [begin, end) are written anew; their holes only where the range itself
+ * lies. */
 static void touch(struct stage *g, uint32_t begin, uint32_t end)
 {
     uint32_t page = page_unit_count(UINT32_C(1) << g->size_log2);
@@ -39,7 +42,8 @@ static void plan(struct stage *g)
         g->units[at] = base_unit(g, at);
     }
     if (g->write_begin < g->write_end) touch(g, g->write_begin, g->write_end);
-    /* what lies behind the old end in its unit is not zeros on the disk, and is going to be read now */
+    /* what lies behind the old end in its unit is not zeros on the disk, and is going to be read
+     * now */
     uint32_t tail = g->old_length / UNIT_BYTES;
     if (g->new_length > g->old_length && g->old_length % UNIT_BYTES && g->units[tail] != UNIT_NONE)
         touch(g, g->old_length, g->old_length + 1);
@@ -231,7 +235,8 @@ static bool same_identity(const struct record_disk *head, const struct update_id
            head->channel == id->channel && head->seq == id->seq;
 }
 
-/* Whether the update may come on top of what the entry (may be NULL) says; 1: it is pending already. */
+/* Whether the update may come on top of what the entry (may be NULL) says; 1: it is pending
+ * already. */
 static int check_order(const struct shard *s, const struct index_entry *entry,
                        const struct chunk_update *u)
 {

@@ -1,4 +1,5 @@
-/* shard_stage.h - an update on its way to become pending; shared by shard_stage.c and shard_content.c. */
+/* shard_stage.h - an update on its way to become pending; shared by shard_stage.c and
+ * shard_content.c. */
 #pragma once
 #include "storage/shard.h"
 

@@ -1,4 +1,5 @@
-/* shard_target.c - targets of a shard: their table, what they hold in sum, making and removing them. */
+/* shard_target.c - targets of a shard: their table, what they hold in sum, making and removing
+ * them. */
 #include "base/arena.h"
 #include "base/check.h"
 #include "storage/shard.h"

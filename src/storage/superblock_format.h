@@ -1,4 +1,5 @@
-/* superblock_format.h - who a disk directory belongs to: 4 KiB in the file "superblock", replaced as a whole. */
+/* superblock_format.h - who a disk directory belongs to: 4 KiB in the file "superblock", replaced
+ * as a whole. */
 #pragma once
 #include <stdint.h>
 

@@ -1,8 +1,8 @@
 /* units.c - see units.h.
  *
- * Growth is one fiber at a time, behind a mutex; taking units without growth never suspends. A file of units is
- * marked dirty when a write to it has returned; the sync fiber clears the mark before it syncs, so a write that
- * returns meanwhile is covered by the next round.
+ * Growth is one fiber at a time, behind a mutex; taking units without growth never suspends. A file
+ * of units is marked dirty when a write to it has returned; the sync fiber clears the mark before
+ * it syncs, so a write that returns meanwhile is covered by the next round.
  */
 #include "storage/units.h"
 #include "base/arena.h"

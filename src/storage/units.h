@@ -1,14 +1,14 @@
 /* units.h - the space of a shard: 64 KiB units inside files of 1 GiB, handed out, written, synced.
  *
- *   units-0000 ######..###....#####    a bit a unit, in memory only: derived from the records at every start
+ *   units-0000 ######..###....#####  a bit a unit, in memory only: derived at every start
  *   units-0001 ####…                   the last file grows with demand, in steps, by fallocate()
  *
- * Allocation is next-fit and prefers one run; a request is broken up only when no run is long enough and either
- * plenty of space is free in pieces or the files cannot grow. Unit numbers are file × UNIT_FILE_UNITS +
- * position, so that runs never cross files.
+ * Allocation is next-fit and prefers one run; a request is broken up only when no run is long
+ * enough and either plenty of space is free in pieces or the files cannot grow. Unit numbers are
+ * file × UNIT_FILE_UNITS + position, so that runs never cross files.
  *
- * units_sync() is a group commit: all that wait for one share it. The first error of a sync is final:
- * what a later sync would say about the same pages means nothing.
+ * units_sync() is a group commit: all that wait for one share it. The first error of a sync is
+ * final: what a later sync would say about the same pages means nothing.
  */
 #pragma once
 #include "loop/file.h"
@@ -25,15 +25,16 @@ struct unit_run {
     uint32_t unit, count;
 };
 
-/* Opens and locks the files that are there; all units are free until units_mark(). BUSY: another process has
- * one of them. */
+/* Opens and locks the files that are there; all units are free until units_mark(). BUSY: another
+ * process has one of them. */
 int units_open(const struct units_options *options, struct units **ret) fiber_fn must_check;
 /* Starts the fiber that syncs. */
 int units_start(struct units *u, struct scope *scope) must_check;
 struct units *units_free(struct units *u); /* its fiber has ended; NULL is fine */
 CLEANUP_FUNC(struct units *, units_free)
 
-/* Before anything is taken: these units are in use. -ERR_DATA_CORRUPTION when they are already, or not there. */
+/* Before anything is taken: these units are in use. -ERR_DATA_CORRUPTION when they are already, or
+ * not there. */
 int units_mark(struct units *u, uint32_t unit, uint32_t count) must_check;
 
 /* Takes @count units as at most @count runs; the number of runs, -ERR_NO_SPACE. */
@@ -41,7 +42,8 @@ int units_take(struct units *u, uint32_t count, struct unit_run *runs) fiber_fn 
 /* Only when nothing durable and no reader refers to them. */
 void units_give(struct units *u, uint32_t unit, uint32_t count);
 
-/* At @skip bytes into unit @unit; lengths, offsets and memory are multiples of 4 KiB, and stay in one file. */
+/* At @skip bytes into unit @unit; lengths, offsets and memory are multiples of 4 KiB, and stay in
+ * one file. */
 int units_write(struct units *u, uint32_t unit, uint64_t skip, const struct iovec *iov,
                 int count) fiber_fn must_check;
 int units_read(struct units *u, uint32_t unit, uint64_t skip, void *buf,

@@ -16,8 +16,10 @@ void unit_bits_grow(struct unit_bits *b, uint32_t count);
 bool unit_bits_are(const struct unit_bits *b, uint32_t at, uint32_t count, bool is_taken);
 void unit_bits_take(struct unit_bits *b, uint32_t at, uint32_t count);
 void unit_bits_give(struct unit_bits *b, uint32_t at, uint32_t count);
-/* The first run of @count free units at or behind @from, else from the start; UINT32_MAX when there is none. */
+/* The first run of @count free units at or behind @from, else from the start; UINT32_MAX when there
+ * is none. */
 uint32_t unit_bits_find(struct unit_bits *b, uint32_t from, uint32_t count);
-/* The first free unit at or behind @from and how many follow it, at most @count_max; false when none. */
+/* The first free unit at or behind @from and how many follow it, at most @count_max; false when
+ * none. */
 bool unit_bits_piece(const struct unit_bits *b, uint32_t from, uint32_t count_max, uint32_t *ret_at,
                      uint32_t *ret_count);

@@ -1,4 +1,5 @@
-/* units_quarantine.c - see units_quarantine.h. Superseded pinned records are few: they are searched one by one. */
+/* units_quarantine.c - see units_quarantine.h. Superseded pinned records are few: they are searched
+ * one by one. */
 #include "storage/units_quarantine.h"
 #include "base/arena.h"
 #include "base/check.h"

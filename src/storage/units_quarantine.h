@@ -2,9 +2,10 @@
  *
  *   in use ──► superseded by an entry that is not durable yet ──► pinned by a reader still ──► free
  *
- * A unit is free only when the entry that took it out of use is durable (else a crash would bring back a record
- * whose units hold somebody else's bytes) and no pinned record covers it. Records of one chunk share
- * units, so a pin holds back exactly the units that its record covers, whichever update gave them up.
+ * A unit is free only when the entry that took it out of use is durable (else a crash would bring
+ * back a record whose units hold somebody else's bytes) and no pinned record covers it. Records of
+ * one chunk share units, so a pin holds back exactly the units that its record covers, whichever
+ * update gave them up.
  */
 #pragma once
 #include "storage/record.h"
