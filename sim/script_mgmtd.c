@@ -178,7 +178,7 @@ struct mgmtd_client {
     struct heartbeat_options heartbeat;
     uint32_t node_id; /* 0: a client */
     uint64_t incarnation, seq, lease_end_ns;
-    uint64_t lease_routing_version; /* a lease regained counts only from this routing on */
+    uint64_t lease_routing_version, last_lease_end_ns; /* before that one is known, this counts */
     struct wait_queue kick;
     bool is_kicked;
     bool is_cut_off; /* of a client */
@@ -267,7 +267,8 @@ static int send_heartbeat(struct mgmtd_client *c, bool is_stopping)
     r = message_delay(c);
     if (r < 0) return r;
     if (!is_taken || n->is_cut_off) return 0;
-    if (sent_ns >= c->lease_end_ns) c->lease_routing_version = version;
+    c->last_lease_end_ns = mgmtd_client_lease_end_ns(c);
+    c->lease_routing_version = version;
     c->lease_end_ns = sent_ns + c->script->lease_ns * 99 / 100;
     return 0;
 }
@@ -347,7 +348,7 @@ void mgmtd_client_kick_heartbeat(struct mgmtd_client *c)
 
 uint64_t mgmtd_client_lease_end_ns(const struct mgmtd_client *c)
 {
-    return c->routing.version < c->lease_routing_version ? 0 : c->lease_end_ns;
+    return c->routing.version < c->lease_routing_version ? c->last_lease_end_ns : c->lease_end_ns;
 }
 
 uint64_t mgmtd_client_incarnation(const struct mgmtd_client *c)

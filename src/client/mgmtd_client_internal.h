@@ -22,7 +22,7 @@ struct mgmtd_heartbeat {
     struct heartbeat_options options; /* addresses copied */
     struct bytes *addresses;
     uint64_t seq, lease_end_ns;
-    uint64_t lease_routing_version; /* the lease counts for nothing before this one is known */
+    uint64_t lease_routing_version, last_lease_end_ns; /* before that one is known, this counts */
     uint64_t config_version;
     bool is_started, is_stopping;
     struct fiber_mutex sending;

@@ -42,9 +42,13 @@ static void take_reply(struct mgmtd_client *c, uint64_t begin_ns,
 {
     struct mgmtd_heartbeat *h = &c->heartbeat;
     uint64_t lease_ns = reply->lease_ns - reply->lease_ns / 100;
-    /* The lease had run out: chains may have gone on without us, and we do not know it yet. */
-    if (lease_ns && begin_ns >= h->lease_end_ns) h->lease_routing_version = reply->routing_version;
-    if (lease_ns && !h->is_stopping) h->lease_end_ns = MAX_OF(h->lease_end_ns, begin_ns + lease_ns);
+    if (lease_ns && !h->is_stopping) {
+        /* mgmtd may have let the last lease end, and chains go on without us, before this heartbeat
+         * came: until its routing is known here the last lease is all we have. */
+        h->last_lease_end_ns = mgmtd_client_lease_end_ns(c);
+        h->lease_end_ns = MAX_OF(h->lease_end_ns, begin_ns + lease_ns);
+        h->lease_routing_version = reply->routing_version;
+    }
     if (reply->config_version <= h->config_version) return;
     h->config_version = reply->config_version;
     if (h->options.on_config)
@@ -132,8 +136,8 @@ void mgmtd_client_kick_heartbeat(struct mgmtd_client *c)
 
 uint64_t mgmtd_client_lease_end_ns(const struct mgmtd_client *c)
 {
-    if (c->routing.version < c->heartbeat.lease_routing_version) return 0;
-    return c->heartbeat.lease_end_ns;
+    const struct mgmtd_heartbeat *h = &c->heartbeat;
+    return c->routing.version < h->lease_routing_version ? h->last_lease_end_ns : h->lease_end_ns;
 }
 
 void mgmtd_client_say_stopping(struct mgmtd_client *c, uint64_t timeout_ns)
@@ -141,7 +145,7 @@ void mgmtd_client_say_stopping(struct mgmtd_client *c, uint64_t timeout_ns)
     struct mgmtd_heartbeat *h = &c->heartbeat;
     if (!h->is_started) return;
     h->is_stopping = true;
-    h->lease_end_ns = 0;
+    h->lease_end_ns = h->last_lease_end_ns = 0;
     FIBER_TIMEOUT(timeout_ns);
     uint64_t pause_ns = 0, interval_ns;
     while (mgmtd_client_moves_on(locked_beat(c, true, &interval_ns))) {

@@ -115,12 +115,30 @@ static int send_pages(struct sender *s, const struct page *p)
     return 0;
 }
 
+/* An update that is still pending brings its identity when it is forwarded. Sent before, it would let
+ * the receiver take a retry for done that it has never seen. */
+static int leave_out_pending(struct target *t, struct page *p)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < p->entry_count; i++) {
+        struct chunk_state state;
+        int r = chunk_get(t->store, t->target_id, p->entries[i].chunk, &state);
+        if (r < 0) return r;
+        bool is_pending = r > 0 && state.has_pending &&
+                          update_id_equal(&state.pending_update, &p->entries[i].update);
+        if (!is_pending) p->entries[kept++] = p->entries[i];
+    }
+    p->entry_count = kept;
+    return 0;
+}
+
 static int send_identities(struct sender *s)
 {
     struct target *t = s->target;
     struct page p = { .sender = s };
     int r = identity_each(t->store, t->target_id, take_identity, &p);
     if (r == 0) r = floor_each(t->store, t->target_id, take_floor, &p);
+    if (r == 0) r = leave_out_pending(t, &p);
     if (r == 0) r = send_pages(s, &p);
     free(p.entries);
     free(p.floors);
