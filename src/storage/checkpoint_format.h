@@ -1,6 +1,6 @@
 /* checkpoint_format.h - the two checkpoint files of a shard, used in turns.
  *
- *   checkpoint_disk (4 KiB) | block | block | …  each block: block_disk, entries, zeros to 4 KiB
+ *   checkpoint_disk (4 KiB) | block | block | …    a block: block_disk, entries, zeros to 4 KiB
  *
  * The header is written after all blocks are durable, so a header that is whole stands for a whole
  * checkpoint; of two, the greater sequence counts. First come targets, floors and identities as

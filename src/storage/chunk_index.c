@@ -1,5 +1,4 @@
-/* chunk_index.c - see chunk_index.h. Invariants: no branch and no leaf is empty, all keys ascend.
- */
+/* chunk_index.c - see chunk_index.h. No branch and no leaf is ever empty; all keys ascend. */
 #include "storage/chunk_index.h"
 #include "base/arena.h"
 #include "base/check.h"
@@ -37,8 +36,7 @@ void chunk_index_done(struct chunk_index *index)
     chunk_index_init(index);
 }
 
-/* ---- search: at each level the last child whose first key is not behind @key, or the first child
- * ---- */
+/* ---- search: the last child whose first key is not behind @key, or the first child ---- */
 
 static uint32_t branch_search(const struct chunk_index *index, const struct chunk_key *key)
 {

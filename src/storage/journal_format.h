@@ -1,6 +1,6 @@
 /* journal_format.h - the two journal files of a shard.
  *
- *   journal_disk (4 KiB) | batch | batch | …  each batch: batch_disk, entries, zeros to 4 KiB
+ * journal_disk (4 KiB) | batch | batch | …         each batch: batch_disk, entries, zeros to 4 KiB
  *
  * Entries are numbered: the lsn of the first in a batch stands in its header, the others follow. A
  * file belongs to one epoch at a time; when it is used again its header is overwritten first, with

@@ -1,7 +1,7 @@
 /* journal_replay.c - reading a journal back.
  *
- *   epoch e    | batch | batch | batch |  whole: switched after its last batch was durable
- *   epoch e+1  | batch | batch | torn…              the end: nothing sound of this epoch behind it
+ *   epoch e    | batch | batch | batch |    whole: the switch came after the last was durable
+ *   epoch e+1  | batch | batch | torn…      the end: nothing sound of this epoch behind it
  *
  * A window of memory slides over the file. Where no sound batch stands the epoch ends; if a later
  * batch of the same epoch lies behind (as far as one batch can reach), or a next epoch begins

@@ -2,7 +2,7 @@
  *
  *      chunk  |  unit 0 |  unit 1 |  unit 2 |  unit 3 |  unit 4 …      64 KiB each
  *             '---- extent ------' '- hole -' '- extent -'
- *      CRCs   ################### 0000000000 ###########   one each 4 KiB, holes included
+ *      CRCs   ################### 0000000000 ###########              one each 4 KiB, holes too
  *
  * A record never changes once it is published. It is counted: the pending table, the cache and pins
  * each hold one count. pin_count tells how many of them are readers of its units.

@@ -1,7 +1,8 @@
 /* units.h - the space of a shard: 64 KiB units inside files of 1 GiB, handed out, written, synced.
  *
- *   units-0000 ######..###....#####  a bit a unit, in memory only: derived at every start
- *   units-0001 ####…                   the last file grows with demand, in steps, by fallocate()
+ * units-0000 ######..###....#####    a bit a unit, in memory only: derived from the records at
+ * every start units-0001 ####…                   the last file grows with demand, in steps, by
+ * fallocate()
  *
  * Allocation is next-fit and prefers one run; a request is broken up only when no run is long
  * enough and either plenty of space is free in pieces or the files cannot grow. Unit numbers are
