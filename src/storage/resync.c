@@ -115,8 +115,8 @@ static int send_pages(struct sender *s, const struct page *p)
     return 0;
 }
 
-/* An update that is still pending brings its identity when it is forwarded. Sent before, it would let
- * the receiver take a retry for done that it has never seen. */
+/* An update that is still pending brings its identity when it is forwarded. Sent before, it would
+ * let the receiver take a retry for done that it has never seen. */
 static int leave_out_pending(struct target *t, struct page *p)
 {
     uint32_t kept = 0;
