@@ -53,7 +53,7 @@ static void ioctl_inode(fuse_req_t req, struct mount_inode *mi, unsigned cmd, co
         mi->has_change_seen = false;
         mount_invalidate(mi->mount, fuse_of_inode(mi->id), true);
         return;
-    default: r = -ERR_INVALID_ARG; break;
+    default: fuse_reply_err(req, _IOC_TYPE(cmd) == 'h' ? EINVAL : ENOTTY); return;
     }
     if (r < 0) {
         reply_error(req, r);

@@ -246,9 +246,9 @@ static int periodic_run(void *arg)
 static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
     struct mount *m = userdata;
-    static const unsigned wanted[] = { FUSE_CAP_ASYNC_READ,     FUSE_CAP_PARALLEL_DIROPS,
-                                       FUSE_CAP_READDIRPLUS,    FUSE_CAP_ASYNC_DIO,
-                                       FUSE_CAP_CACHE_SYMLINKS, FUSE_CAP_EXPORT_SUPPORT };
+    static const unsigned wanted[] = { FUSE_CAP_ASYNC_READ, FUSE_CAP_PARALLEL_DIROPS,
+                                       FUSE_CAP_READDIRPLUS, FUSE_CAP_ASYNC_DIO,
+                                       FUSE_CAP_EXPORT_SUPPORT };
     static const unsigned unwanted[] = { FUSE_CAP_WRITEBACK_CACHE,  FUSE_CAP_SPLICE_READ,
                                          FUSE_CAP_SPLICE_WRITE,     FUSE_CAP_SPLICE_MOVE,
                                          FUSE_CAP_POSIX_LOCKS,      FUSE_CAP_FLOCK_LOCKS,

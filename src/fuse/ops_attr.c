@@ -13,7 +13,13 @@ static int stat_inode(fuse_req_t req, struct mount_inode *mi)
     base_of_request(req, &st.base);
     int r = meta_call(mi->mount->meta, RPC_METHOD(meta, stat), &arena, &st, &rep, NULL);
     if (r < 0) return r;
-    if (rep.inodes.count != 1 || rep.inodes.items[0].mode == 0) return -ERR_META_STALE;
+    if (rep.inodes.count != 1) return -ERR_RPC_VERIFY_RESPONSE;
+    if (rep.inodes.items[0].mode == 0) {
+        /* Removed, but somebody here still holds it: it has no name any more. */
+        if (!mi->is_known) return -ERR_META_STALE;
+        mi->inode.nlink = 0;
+        return 0;
+    }
     mount_inode_update(mi, &rep.inodes.items[0]);
     return 0;
 }

@@ -57,6 +57,17 @@ static void directory_rewind(struct directory *d)
     d->is_complete = false;
 }
 
+/* The root ends with 3fs-virt, which meta does not know. */
+static void add_virtual_tree(struct directory *d)
+{
+    if (d->count == d->capacity) {
+        d->capacity++;
+        d->entries = xrealloc(d->entries, d->capacity * sizeof *d->entries);
+    }
+    struct bytes name = arena_copy(&d->names, bytes_of_text(virt_root_name()));
+    d->entries[d->count++] = (struct dentry){ .name = name, .inode = virt_root(), .mode = S_IFDIR };
+}
+
 static int directory_read_page(fuse_req_t req, struct directory *d, fuse_ino_t ino)
 {
     struct mount *m = mount_of(req);
@@ -84,6 +95,7 @@ static int directory_read_page(fuse_req_t req, struct directory *d, fuse_ino_t i
     }
     d->page_end = d->count;
     d->is_complete = !rep.more || !rep.entries.count;
+    if (d->is_complete && ino == FUSE_ROOT_ID) add_virtual_tree(d);
     return 0;
 }
 
