@@ -105,8 +105,8 @@ static int send_pages(struct sender *s, const struct page *p)
                                       .chain_version = s->chain_version,
                                       .target_id = s->receiver_id,
                                       .epoch = s->epoch,
-                                      .entries = { p->entries + entry, n },
-                                      .floors = { p->floors + floor, m } };
+                                      .entries = { n ? p->entries + entry : NULL, n },
+                                      .floors = { m ? p->floors + floor : NULL, m } };
         int r = send_identity_page(s, &page);
         if (r < 0) return r;
         entry += n;

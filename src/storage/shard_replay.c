@@ -98,6 +98,7 @@ static int ledger_settle(struct replay *p)
         const struct ledger_item *item = &p->items[i];
         const struct index_entry *entry = chunk_index_find(&s->index, &item->key);
         if (!entry || entry->locator != item->locator) continue;
+        if (item->extent_count == 0) continue; /* all of it is a hole */
         int r = mark(s, &item->key, &p->extents[item->extent_first], item->extent_count);
         if (r < 0) return r;
     }

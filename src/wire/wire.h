@@ -56,7 +56,8 @@ static inline struct bytes wire_out_bytes(const struct wire_out *out)
 }
 static inline struct wire_in wire_in_of(struct bytes data, struct arena *arena)
 {
-    struct wire_in in = { .pos = data.base, .end = data.base + data.size, .arena = arena };
+    const uint8_t *end = data.size ? data.base + data.size : data.base; /* base may be NULL */
+    struct wire_in in = { .pos = data.base, .end = end, .arena = arena };
     if (arena)
         in.arena_bytes_max =
             arena->total_bytes + WIRE_LIST_BYTES_MIN + data.size * WIRE_LIST_BYTES_PER_BYTE;
