@@ -246,7 +246,7 @@ uint64_t checkpoint_add(struct checkpoint *c, enum entry_kind kind, const struct
                         int count)
 {
     uint32_t size = entry_size(parts, count);
-    check(!checkpoint_block_is_full(c) && c->block_size + size <= BLOCK_BUFFER_BYTES);
+    check(c->block_size + size <= BLOCK_BUFFER_BYTES);
     entry_put(c->block + c->block_size, kind, parts, count);
     uint64_t offset = CHECKPOINT_ALIGN_BYTES + c->next.body_bytes + c->block_size;
     c->block_size += size;
