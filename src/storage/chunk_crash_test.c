@@ -20,7 +20,7 @@
 /* cmocka.h wants the four above */
 #include <cmocka.h>
 
-enum { TARGET = 5, FIBERS = 3, LIVES = 4, SEEDS_DEFAULT = 200 };
+enum { TARGET = 5, FIBERS = 3, LIVES = 4, SEEDS_DEFAULT = 60, SEEDS_MUTANT = 200 };
 
 struct crash_world {
     struct chunk_world w;
@@ -176,7 +176,7 @@ static void test_mutants(void **state)
     for (size_t i = 0; i < ARRAY_SIZE(mutants); i++) {
         const char *violation = NULL;
         uint64_t seed = 0;
-        while (!violation && seed < SEEDS_DEFAULT) {
+        while (!violation && seed < SEEDS_MUTANT) {
             violation = run_seed(++seed, (int)mutants[i], false);
         }
         print_message("%s: %s at seed %lu\n", mutant_name(mutants[i]),
