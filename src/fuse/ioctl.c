@@ -36,8 +36,13 @@ static void ioctl_inode(fuse_req_t req, struct mount_inode *mi, unsigned cmd, co
 {
     int r = 0;
     uint32_t flags = 0;
+    struct fsxattr attributes = { 0 };
     switch (cmd) {
     case FS_IOC_GETFLAGS: reply_u32(req, mi->inode.flags); return;
+    case FS_IOC_FSGETXATTR:
+        if (mi->inode.flags & FS_IMMUTABLE_FL) attributes.fsx_xflags = FS_XFLAG_IMMUTABLE;
+        fuse_reply_ioctl(req, 0, &attributes, sizeof attributes);
+        return;
     case FS_IOC_SETFLAGS:
         if (in_size < sizeof flags) {
             r = -ERR_INVALID_ARG;

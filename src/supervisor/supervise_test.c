@@ -133,6 +133,21 @@ static const char *file_text(struct fixture *f, const char *name)
     return text;
 }
 
+/* Waits until the file holds both lines: two processes started one after the other may write in
+ * either order. */
+static const char *wait_text(struct fixture *f, const char *name, const char *one,
+                             const char *other)
+{
+    uint64_t until_ns = monotonic_ns() + PATIENCE_NS;
+    for (; monotonic_ns() < until_ns; pause_ns(5 * MSEC)) {
+        const char *text = file_text(f, name);
+        const char *end = text + strlen(text);
+        if (strstr(text, one) && strstr(text, other) && end[-1] == '\n') return text;
+    }
+    fail_msg("%s never held both '%s' and '%s'", name, one, other);
+    abort();
+}
+
 static int end(struct fixture *f)
 {
     int status;
@@ -167,10 +182,11 @@ static void test_order(void **state)
     assert_int_equal(s->supervisor.pid, f->supervisor);
     assert_string_equal(s->children[0].state, "done");
     assert_true(process_is_alive(s->children[1].process));
-    pause_ns(300 * MSEC); /* for the traps to be set */
+    const char *text = wait_text(f, "order", "begin base", "begin late"); /* the traps are set */
+    assert_true(strncmp(text, "made yes\n", strlen("made yes\n")) == 0);
     assert_int_equal(end(f), 0);
-    assert_string_equal(file_text(f, "order"),
-                        "made yes\nbegin base\nbegin late\nend late\nend base\n");
+    text = file_text(f, "order") + strlen(text);
+    assert_string_equal(text, "end late\nend base\n");
     assert_string_equal(load(f)->children[1].state, "stopped");
     assert_false(process_is_alive(s->children[1].process));
 
