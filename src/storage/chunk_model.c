@@ -255,7 +255,9 @@ static void random_update(struct model *m, const struct model_chunk *c, struct c
     if (u->kind == UPDATE_REPLACE) {
         u->offset = 0;
         u->chain_version = ++m->chain_version;
-        u->version += model_below(&m->random, 3);
+        /* the pair is greater by its chain version; the version may be the same, or a lower one */
+        uint64_t version = u->version + model_below(&m->random, 4);
+        u->version = version > 2 ? version - 2 : 1;
     }
     if (u->kind == UPDATE_WRITE || u->kind == UPDATE_REPLACE) {
         u->data = bytes_of(random_data(m, u->offset, u->length, ret_memory), u->length);

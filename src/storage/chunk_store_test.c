@@ -1,5 +1,6 @@
 /* chunk_store_test.c - the chunk store against a model, on a simulated and on a real disk. */
 #include "base/arena.h"
+#include "base/crc32c.h"
 #include "storage/chunk_model.h"
 #include "storage/chunk_store_internal.h"
 #include "storage/chunk_world.h"
@@ -276,6 +277,80 @@ static void test_group(void **state)
     assert_int_equal(world_run_sim(group_body, NULL), 0);
 }
 
+/* ---- a checkpoint beside a replacement ---- */
+
+static int hole_put(struct chunk_world *w, uint32_t number)
+{
+    struct chunk_update u = { .kind = UPDATE_EXTEND,
+                              .version = 1,
+                              .chain_version = 1,
+                              .update = { { 3, 4 }, 9, number },
+                              .chunk_size = 8 << 20,
+                              .length = 8 << 20 };
+    TRY(chunk_stage(w->store, TARGET, world_chunk(number), &u));
+    return chunk_commit(w->store, TARGET, world_chunk(number), 1, 1);
+}
+
+static int checkpoint_fiber(void *arg)
+{
+    struct chunk_world *w = arg;
+    return shard_checkpoint(w->store->shard);
+}
+
+/* Chunk 0, whose record the checkpoint has read ahead, gets other content under the same version,
+ * as a resync may do. The records of the others keep the checkpoint reading for a while. */
+static int replaced_body(struct chunk_world *w)
+{
+    enum { COUNT = 250 };
+    static const uint8_t bytes[100] = { [0 ... 99] = 2 };
+    struct chunk_update u = { .kind = UPDATE_REPLACE,
+                              .version = 1,
+                              .chain_version = 2,
+                              .update = { { 3, 5 }, 1, 1 },
+                              .chunk_size = 1 << 20,
+                              .length = sizeof(bytes),
+                              .data = bytes_of(bytes, sizeof(bytes)),
+                              .data_crc32c = crc32c(0, bytes, sizeof(bytes)) };
+    TRY(world_open_with_target(w));
+    TRY(world_put(w, 0, 1, 100, 1));
+    for (uint32_t i = 1; i < COUNT; i++) {
+        TRY(hole_put(w, i));
+    }
+    world_close(w, true);
+    TRY(world_open(w));
+    {
+        cleanup_scope_ struct scope scope;
+        scope_init(&scope, sched_current());
+        scope.local = w->node;
+        TRY(fiber_spawn(&scope, "checkpoint", checkpoint_fiber, w));
+        TRY(fiber_sleep(*(uint64_t *)w->arg));
+        EXPECT(w->store->shard->checkpoint_is_running);
+        TRY(chunk_stage(w->store, TARGET, world_chunk(0), &u));
+        TRY(chunk_commit(w->store, TARGET, world_chunk(0), 1, 2));
+        TRY(scope_wait(&scope));
+    }
+    for (int i = 0; i < 2; i++) {
+        EXPECT(world_look(w, 0, 100) == 2);
+        world_close(w, false);
+        TRY(world_open(w));
+    }
+    world_close(w, true);
+    return 0;
+}
+
+static void test_replaced_during_checkpoint(void **state)
+{
+    struct chunk_store_options options = { .node_id = 7,
+                                           .reserve_bytes = 1,
+                                           .record_cache_bytes = 1 };
+    for (uint64_t wait_ns = 100 * USEC; wait_ns <= 2 * MSEC; wait_ns += 100 * USEC) {
+        struct chunk_world w = {
+            .body = replaced_body, .options = options, .seed = 5, .arg = &wait_ns
+        };
+        if (chunk_world_run_sim(&w, NULL) != 0) fail_msg("after %lu ns", wait_ns);
+    }
+}
+
 /* ---- targets, floors, identities, walks ---- */
 
 static int count_state(void *arg, const struct chunk_state *state)
@@ -373,10 +448,10 @@ static void test_tables(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_ownership),  cmocka_unit_test(test_full),
-        cmocka_unit_test(test_disk_full),  cmocka_unit_test(test_group),
-        cmocka_unit_test(test_tables),     cmocka_unit_test(test_random_real),
-        cmocka_unit_test(test_random_sim),
+        cmocka_unit_test(test_ownership),   cmocka_unit_test(test_full),
+        cmocka_unit_test(test_disk_full),   cmocka_unit_test(test_group),
+        cmocka_unit_test(test_tables),      cmocka_unit_test(test_replaced_during_checkpoint),
+        cmocka_unit_test(test_random_real), cmocka_unit_test(test_random_sim),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -22,20 +22,26 @@ struct placed {
     bool is_pending;
 };
 
+/* A record kept in memory for the next block. */
+struct at_hand {
+    struct record *record;
+    uint64_t locator; /* of the entry when it was read: while it is that, so is the content */
+};
+
 struct walk {
     struct shard *s;
     struct chunk_key at; /* everything up to it is in blocks */
     bool is_begun, is_over;
     struct placed *placed;
     uint32_t placed_count, placed_capacity;
-    struct record *hand[HAND_COUNT]; /* kept in memory for the next block, in order of key */
+    struct at_hand hand[HAND_COUNT]; /* in order of key */
     uint32_t hand_count, hand_at;
 };
 
 static void hand_drop(struct walk *w)
 {
     for (uint32_t i = 0; i < w->hand_count; i++) {
-        record_unref(w->hand[i]);
+        record_unref(w->hand[i].record);
     }
     w->hand_count = w->hand_at = 0;
 }
@@ -62,17 +68,19 @@ static void place(struct walk *w, const struct record *record, uint64_t from, bo
     };
 }
 
-/* The committed record of @entry if it is in memory. Borrowed. Called in order of key. */
-static struct record *record_at_hand(struct walk *w, const struct index_entry *entry)
+/* The committed record of @entry if it is in memory. Borrowed. Called in order of key. The journal
+ * is not switched during a walk, so a content that came meanwhile has a locator of its own;
+ * versions do not tell, a replacement may have the same one. */
+static const struct record *record_at_hand(struct walk *w, const struct index_entry *entry)
 {
     while (w->hand_at < w->hand_count &&
-           chunk_key_compare(&w->hand[w->hand_at]->head.key, &entry->key) < 0) {
+           chunk_key_compare(&w->hand[w->hand_at].record->head.key, &entry->key) < 0) {
         w->hand_at++;
     }
-    struct record *record = w->hand_at < w->hand_count ? w->hand[w->hand_at] : NULL;
-    if (record && !record->is_superseded && record->head.version == entry->version &&
-        chunk_key_compare(&record->head.key, &entry->key) == 0)
-        return record;
+    const struct at_hand *hand = w->hand_at < w->hand_count ? &w->hand[w->hand_at] : NULL;
+    if (hand && hand->locator == entry->locator &&
+        chunk_key_compare(&hand->record->head.key, &entry->key) == 0)
+        return hand->record;
     return record_cache_get(&w->s->cache, &entry->key);
 }
 
@@ -134,7 +142,9 @@ static int read_ahead(struct walk *w)
         struct record *record;
         int r = shard_load_record(w->s, &key, &record);
         if (r < 0) return r;
-        if (r > 0) w->hand[w->hand_count++] = record;
+        if (r == 0) continue;
+        uint64_t locator = chunk_index_find(&w->s->index, &key)->locator;
+        w->hand[w->hand_count++] = (struct at_hand){ record, locator };
     }
     return 0;
 }
