@@ -15,23 +15,24 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { EXIT_USAGE = 2, CFG_BYTES_MAX = 1 << 20 };
+enum { EXIT_USAGE = 2, CFG_BYTES_MAX = 1 << 20, GROUP_COUNT_MAX = 256 };
+
+struct override {
+    const char *key, *text;
+};
 
 struct admin_start {
     struct arena arena;
     struct admin_settings settings;
     const char *cfg;
     const char *line; /* NULL: from standard input */
-    bool is_json;
+    struct override *overrides;
+    uint32_t override_count;
+    bool is_json, shows_help, shows_version, shows_settings;
+    struct user_info user;
     struct node *node;
     int result;
 };
-
-static int fail(const char *text)
-{
-    fprintf(stderr, "admin_cli: %s\n", text);
-    return EXIT_USAGE;
-}
 
 static const char *default_cfg(struct arena *arena)
 {
@@ -49,13 +50,14 @@ static const char *default_cfg(struct arena *arena)
 static int load_cfg(struct admin_start *s, const char **ret_error)
 {
     FILE *f = fopen(s->cfg, "re");
-    if (!f) {
-        *ret_error = arena_printf(&s->arena, "%s: %s", s->cfg, strerrordesc_np(errno));
-        return error_from_errno(errno);
-    }
     char *text = arena_alloc(&s->arena, CFG_BYTES_MAX);
-    size_t size = fread(text, 1, CFG_BYTES_MAX, f);
-    fclose(f);
+    size_t size = f ? fread(text, 1, CFG_BYTES_MAX, f) : 0;
+    int eno = f && !ferror(f) ? 0 : errno;
+    if (f) fclose(f);
+    if (eno) {
+        *ret_error = arena_printf(&s->arena, "%s: %s", s->cfg, strerrordesc_np(eno));
+        return -ERR_WRONG_USAGE;
+    }
     struct toml_value root;
     const char *error = NULL;
     int r = toml_parse(&s->arena, bytes_of(text, size), &root, &error);
@@ -64,62 +66,136 @@ static int load_cfg(struct admin_start *s, const char **ret_error)
     return r;
 }
 
-/* "--config.a.b=V" or "--config.a.b V"; the value is wiped from argv. */
-static int take_override(struct admin_start *s, int argc, char *const *argv, int *at,
+/* ---- the options in front of the command ---- */
+
+enum option_kind { OPTION_CFG, OPTION_JSON, OPTION_HELP, OPTION_VERSION, OPTION_DUMP };
+static const struct {
+    const char *name; /* as given by gflags users: one or two dashes, '_' or '-' */
+    enum option_kind kind;
+    const char *help;
+} options[] = {
+    { "--cfg", OPTION_CFG, "FILE: settings in TOML" },
+    { "--json", OPTION_JSON, "show results as JSON" },
+    { "--dump-cfg", OPTION_DUMP, "show all settings as TOML with what they mean, and end" },
+    { "--release-version", OPTION_VERSION, "show the version, and end" },
+    { "--help", OPTION_HELP, "show this, and end; 'help' lists the commands" },
+};
+
+static int find_option(struct admin_start *s, const char *word, const char **ret_error)
+{
+    char *name = arena_printf(&s->arena, "--%s", word + strspn(word, "-"));
+    for (char *p = name; *p; p++)
+        if (*p == '_') *p = '-';
+    const char *names[ARRAY_SIZE(options) + 1] = { "--config.KEY" };
+    for (size_t i = 0; i < ARRAY_SIZE(options); i++) {
+        if (!strcmp(options[i].name, name) || !strcmp(word, "-h")) {
+            return !strcmp(word, "-h") ? OPTION_HELP : options[i].kind;
+        }
+        names[i + 1] = options[i].name;
+    }
+    const char *near = nearest_name(name, names, ARRAY_SIZE(names));
+    *ret_error = arena_printf(&s->arena, "unknown option '%s'%s%s%s", word,
+                              near ? "; did you mean '" : "", near ?: "", near ? "'?" : "");
+    return -ERR_WRONG_USAGE;
+}
+
+/* "--config.a.b=V" or "--config.a.b V": kept for after the file, and wiped from argv: a token may
+ * be in it. */
+static int take_override(struct admin_start *s, int argc, char *const *argv, int at,
                          const char **ret_error)
 {
-    char *argument = argv[*at] + strlen("--config."), *equals = strchr(argument, '='), *value;
-    if (equals) {
-        value = equals + 1;
-    } else if (*at + 1 < argc) {
-        value = argv[++*at];
-    } else {
+    const char *key = argv[at] + strspn(argv[at], "-") + strlen("config.");
+    char *equals = strchr(argv[at], '='), *value = equals ? equals + 1 : argv[at + 1];
+    if (!equals && at + 1 == argc) {
         *ret_error = "the last --config.KEY has no value";
         return -ERR_WRONG_USAGE;
     }
-    const char *key =
-        equals ? arena_text(&s->arena, bytes_of(argument, (size_t)(equals - argument))) : argument;
-    const char *copy = arena_printf(&s->arena, "%s", value);
+    size_t size = equals ? (size_t)(equals - key) : strlen(key);
+    s->overrides[s->override_count++] =
+        (struct override){ arena_text(&s->arena, bytes_of(key, size)),
+                           arena_printf(&s->arena, "%s", value) };
     memset(value, 'x', strlen(value));
-    return settings_set(admin_settings_table, &s->settings, &s->arena, key, copy, ret_error);
+    return equals ? 1 : 2;
 }
 
-/* The options in front; @ret_rest is the first word of the command. */
+/* One option. How many arguments it was. */
+static int take_option(struct admin_start *s, int argc, char *const *argv, int at,
+                       const char **ret_error)
+{
+    const char *word = argv[at], *equals = strchr(word, '=');
+    if (!strncmp(word + strspn(word, "-"), "config.", 7))
+        return take_override(s, argc, argv, at, ret_error);
+    if (equals) word = arena_text(&s->arena, bytes_of(word, (size_t)(equals - word)));
+    int kind = find_option(s, word, ret_error);
+    if (kind < 0) return kind;
+    if (equals && kind != OPTION_CFG) {
+        *ret_error = arena_printf(&s->arena, "option '%s' takes no value", word);
+        return -ERR_WRONG_USAGE;
+    }
+    switch ((enum option_kind)kind) {
+    case OPTION_CFG:
+        s->cfg = equals ? equals + 1 : argv[at + 1];
+        *ret_error = "--cfg needs a file";
+        return s->cfg ? 1 + !equals : -ERR_WRONG_USAGE;
+    case OPTION_JSON: s->is_json = true; return 1;
+    case OPTION_HELP: s->shows_help = true; return 1;
+    case OPTION_VERSION: s->shows_version = true; return 1;
+    case OPTION_DUMP: s->shows_settings = true; return 1;
+    }
+    return 1;
+}
+
+/* The options in front; the words behind them are the command. */
 static int parse(struct admin_start *s, int argc, char *const *argv, const char **ret_error)
 {
-    int at = 1;
-    for (; at < argc && argv[at][0] == '-'; at++) {
-        bool is_cfg = !strcmp(argv[at], "-cfg") || !strcmp(argv[at], "--cfg");
-        if (is_cfg && at + 1 < argc) s->cfg = argv[at + 1];
-        if (is_cfg) at++;
-        if (!strncmp(argv[at > argc - 1 ? argc - 1 : at], "--cfg=", 6)) s->cfg = argv[at] + 6;
-        if (!strncmp(argv[at > argc - 1 ? argc - 1 : at], "--config.", 9) && !strchr(argv[at], '='))
-            at++;
-    }
-    if (!s->cfg) s->cfg = default_cfg(&s->arena);
-    int r = s->cfg ? load_cfg(s, ret_error) : 0;
-    for (at = 1; r >= 0 && at < argc && argv[at][0] == '-'; at++) {
-        if (!strcmp(argv[at], "-cfg") || !strcmp(argv[at], "--cfg")) {
-            if (++at < argc) continue;
-            *ret_error = "-cfg needs a file";
-            return -ERR_WRONG_USAGE;
-        }
-        if (!strncmp(argv[at], "--cfg=", 6)) continue;
-        if (!strcmp(argv[at], "--json")) {
-            s->is_json = true;
-        } else if (!strncmp(argv[at], "--config.", 9)) {
-            r = take_override(s, argc, argv, &at, ret_error);
-        } else {
-            static const char *const names[] = { "-cfg", "--cfg", "--json", "--config.KEY=VALUE" };
-            const char *near = nearest_name(argv[at], names, ARRAY_SIZE(names));
-            *ret_error = arena_printf(&s->arena, "unknown option '%s'%s%s", argv[at],
-                                      near ? "; did you mean " : "", near ?: "");
-            return -ERR_WRONG_USAGE;
-        }
+    int at = 1, r = 0;
+    s->overrides = arena_array(&s->arena, struct override, (size_t)argc);
+    while (r >= 0 && at < argc && argv[at][0] == '-') {
+        r = take_option(s, argc, argv, at, ret_error);
+        at += MAX_OF(r, 0);
     }
     for (; r >= 0 && at < argc; at++)
         s->line = s->line ? arena_printf(&s->arena, "%s %s", s->line, argv[at]) : argv[at];
+    if (r < 0 || s->shows_help || s->shows_version) return MIN_OF(r, 0);
+    if (!s->cfg) s->cfg = default_cfg(&s->arena);
+    r = s->cfg ? load_cfg(s, ret_error) : 0;
+    for (uint32_t i = 0; r >= 0 && i < s->override_count; i++)
+        r = settings_set(admin_settings_table, &s->settings, &s->arena, s->overrides[i].key,
+                         s->overrides[i].text, ret_error);
     return r;
+}
+
+static void print_help(void)
+{
+    printf("c3fs admin - commands to a cluster\n\n"
+           "usage: c3fs admin [--cfg FILE] [--config.KEY=VALUE]... [--json] [COMMAND [ARGUMENT]...]"
+           "\n\n"
+           "Without a command it reads them from the terminal, or one a line from standard "
+           "input.\n\n");
+    for (size_t i = 0; i < ARRAY_SIZE(options); i++)
+        printf("  %-20s %s\n", options[i].name, options[i].help);
+    printf("  %-20s %s\n", "--config.KEY=VALUE", "one setting; wins over the file");
+}
+
+/* The supplementary groups for which commands are run. */
+static int take_groups(struct admin_start *s, struct u32_list *ret, const char **ret_error)
+{
+    const setting_TEXT_LIST *given = &s->settings.gids;
+    gid_t own[GROUP_COUNT_MAX];
+    int own_count = given->count ? 0 : getgroups(ARRAY_SIZE(own), own);
+    *ret = (struct u32_list){ arena_array(&s->arena, uint32_t, given->count + GROUP_COUNT_MAX), 0 };
+    for (int i = 0; i < own_count; i++)
+        ret->items[ret->count++] = own[i];
+    for (uint32_t i = 0; i < given->count; i++) {
+        uint64_t gid;
+        if (!argument_number_parse(given->items[i], &gid) || gid > UINT32_MAX) {
+            *ret_error = arena_printf(&s->arena, "key 'user_info.gids': '%s' is no group's number",
+                                      given->items[i]);
+            return -ERR_CONFIG_INVALID_VALUE;
+        }
+        ret->items[ret->count++] = (uint32_t)gid;
+    }
+    return 0;
 }
 
 static int admin_fiber(void *arg)
@@ -129,8 +205,7 @@ static int admin_fiber(void *arg)
                        .settings = &s->settings,
                        .printer = { stdout, s->is_json },
                        .cwd = xstrdup("/"),
-                       .uid = s->settings.uid == UINT32_MAX ? geteuid() : s->settings.uid,
-                       .gid = s->settings.gid == UINT32_MAX ? getegid() : s->settings.gid };
+                       .user = s->user };
     node_random_bytes(s->node, &a.client, sizeof a.client);
     if (s->line) {
         s->result = admin_run_line(&a, s->line);
@@ -143,26 +218,49 @@ static int admin_fiber(void *arg)
     return 0;
 }
 
+/* Ends here, with what is only to be shown. */
+static bool only_shows(struct admin_start *s)
+{
+    if (s->shows_help) {
+        print_help();
+    } else if (s->shows_version) {
+        puts("c3fs " C3FS_VERSION);
+    } else if (s->shows_settings) {
+        fputs(settings_to_toml(admin_settings_table, &s->settings, &s->arena), stdout);
+    } else {
+        return false;
+    }
+    return true;
+}
+
+static int run(struct admin_start *s)
+{
+    struct common_settings common = { .log_level = "warn", .loop_backend = "posix" };
+    cleanup_(loop_freep) struct loop *loop = NULL;
+    if (role_loop_new(&common, "admin_cli", &loop) < 0) return 1;
+    cleanup_(node_freep) struct node *node = node_new(loop, NULL, "admin_cli");
+    node->log.level = LOG_WARN;
+    s->node = node;
+    int r = loop_run_main(loop, node, admin_fiber, s);
+    if (s->result == -ERR_WRONG_USAGE) return EXIT_USAGE;
+    return r < 0 || s->result < 0 ? 1 : 0;
+}
+
 int admin_main(int argc, char *const *argv)
 {
     struct admin_start s = { 0 };
     const char *error = NULL;
     settings_init(admin_settings_table, &s.settings, &s.arena);
     int r = parse(&s, argc, argv, &error);
+    s.user.uid = s.settings.uid == UINT32_MAX ? geteuid() : s.settings.uid;
+    s.user.gid = s.settings.gid == UINT32_MAX ? getegid() : s.settings.gid;
+    if (r >= 0) r = take_groups(&s, &s.user.groups, &error);
     if (r < 0) {
-        fail(error ?: error_sentence(r));
-        arena_done(&s.arena);
-        return r == -ERR_WRONG_USAGE ? EXIT_USAGE : 1;
+        char text[64];
+        fprintf(stderr, "admin_cli: %s: %s\n", error_to_text(r, text, sizeof text),
+                error ?: error_sentence(r));
     }
-    struct common_settings common = { .log_level = "warn", .loop_backend = "posix" };
-    struct loop *loop = NULL;
-    if (role_loop_new(&common, "admin_cli", &loop) < 0) return 1;
-    s.node = node_new(loop, NULL, "admin_cli");
-    s.node->log.level = LOG_WARN;
-    r = loop_run_main(loop, s.node, admin_fiber, &s);
-    node_free(s.node);
-    loop_free(loop);
+    int status = r < 0 ? EXIT_USAGE : only_shows(&s) ? 0 : run(&s);
     arena_done(&s.arena);
-    if (s.result == -ERR_WRONG_USAGE) return EXIT_USAGE;
-    return r < 0 || s.result < 0 ? 1 : 0;
+    return status;
 }

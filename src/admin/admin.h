@@ -22,6 +22,11 @@
     S(U32, uid, "user_info.uid", "4294967295", NODE,                                               \
       "act as this user; 4294967295: the process's")                                               \
     S(U32, gid, "user_info.gid", "4294967295", NODE, "and this group")                             \
+    S(TEXT_LIST, gids, "user_info.gids", "", NODE, "and these; empty: the process's")              \
+    S(BOOL, verbose, "verbose", "false", NODE, "say which command runs")                           \
+    S(BOOL, profile, "profile", "false", NODE, "say how long each took")                           \
+    S(BOOL, stops_at_failure, "break_multi_line_command_on_failure", "false", NODE,                \
+      "of several commands in one line, the rest is left out after a failure")                     \
     S(DURATION, timeout_ns, "timeout", "20s", NODE, "how long a command waits for its servers")
 SETTINGS_STRUCT(admin_settings, ADMIN_SETTINGS)
 extern const struct setting admin_settings_table[];
@@ -36,8 +41,9 @@ struct admin {
     struct meta_client *meta;
     struct storage_client *storage;
     struct uuid client;
-    uint32_t uid, gid;
-    char *cwd; /* absolute */
+    struct user_info user; /* for whom commands are run */
+    char *token;           /* of user-switch, owned; NULL: that of the settings */
+    char *cwd;             /* absolute */
     bool is_interactive;
 };
 
@@ -50,6 +56,8 @@ struct command_spec {
 /* Ends with a row without a name. */
 extern const struct command_spec *const command_groups[]; /* ends with NULL */
 const struct command_spec *command_find(const char *name);
+/* Says that there is no such command, and which is near. */
+int command_unknown(struct admin *a, const char *name);
 
 /* Runs one line (pieces by ';'). The first failure's status; all pieces run. */
 int admin_run_line(struct admin *a, const char *line) fiber_fn;
@@ -61,6 +69,13 @@ int admin_run_shell(struct admin *a) fiber_fn;
 /* Prints "Encounter error: <code>(<name>)" and the sentence to stdout as operators know it; returns
  * @r. */
 int admin_fail(struct admin *a, int r, const char *fmt, ...) printf_(3, 4);
+
+/* "Upload 10 chains succeeded", or {"Result": "..."}. */
+void admin_say(struct admin *a, const char *fmt, ...) printf_(2, 3);
+/* The token given by user-switch or the settings; "" for none. */
+const char *admin_token(const struct admin *a);
+/* Connections are made anew with that token. */
+void admin_switch_token(struct admin *a, const char *token) fiber_fn;
 
 /* Open what a command needs; each says what is missing. */
 int admin_need_kv(struct admin *a) fiber_fn must_check;

@@ -6,6 +6,7 @@
 #include "config/settings.h"
 #include <ctype.h>
 #include <errno.h>
+#include <stdio.h>
 
 enum { WORD_COUNT_MAX = 65536 };
 
@@ -103,6 +104,29 @@ static bool number_parse(const char *text, int base, uint64_t max, uint64_t *ret
     return true;
 }
 
+bool argument_number_parse(const char *text, uint64_t *ret)
+{
+    return number_parse(text, 0, UINT64_MAX, ret);
+}
+
+bool numbers_parse(struct arena *arena, const char *text, struct u32_list *ret)
+{
+    uint32_t capacity = 1;
+    for (const char *p = text; *p; p++)
+        capacity += *p == ',';
+    *ret = (struct u32_list){ arena_array(arena, uint32_t, capacity), 0 };
+    for (const char *p = text; *p;) {
+        uint64_t number;
+        size_t size = strcspn(p, ",");
+        if (!number_parse(arena_text(arena, bytes_of(p, size)), 10, UINT32_MAX, &number))
+            return false;
+        ret->items[ret->count++] = (uint32_t)number;
+        p += size;
+        if (*p && !*++p) return false; /* ends with a comma */
+    }
+    return true;
+}
+
 static bool value_number(enum argument_kind kind, const char *text, uint64_t *ret)
 {
     switch (kind) {
@@ -163,14 +187,24 @@ static bool is_flag(const char *word)
     return word[0] == '-' && word[1] && !isdigit((unsigned char)word[1]);
 }
 
+/* Whether @word is one of "-p,-r". */
+static bool is_alias(const char *aliases, const char *word)
+{
+    size_t size = strlen(word);
+    for (const char *p = aliases; p; p = strchr(p, ',')) {
+        p += *p == ',';
+        if (!strncmp(p, word, size) && (!p[size] || p[size] == ',')) return true;
+    }
+    return false;
+}
+
 static int find_flag(struct arena *arena, const struct argument_spec *spec, const char *word,
                      const char **ret_error)
 {
     const char *names[ARGUMENT_COUNT_MAX * 2];
     size_t count = 0;
     for (int i = 0; spec[i].name; i++) {
-        if (!strcmp(spec[i].name, word) || (spec[i].alias && !strcmp(spec[i].alias, word)))
-            return i;
+        if (!strcmp(spec[i].name, word) || is_alias(spec[i].alias, word)) return i;
         if (is_flag(spec[i].name)) names[count++] = spec[i].name;
     }
     const char *near = nearest_name(word, names, count);
@@ -271,17 +305,30 @@ uint64_t argument_number(const struct arguments *a, const char *name, uint64_t f
     return v->is_set ? v->number : fallback;
 }
 
+/* "-p,-r" as "-p/-r/". */
+static void print_aliases(FILE *out, const char *aliases)
+{
+    for (const char *p = aliases ?: ""; *p; p++)
+        fputc(*p == ',' ? '/' : *p, out);
+    if (aliases) fputc('/', out);
+}
+
 char *arguments_usage(struct arena *arena, const struct argument_spec *spec)
 {
-    char *text = arena_printf(arena, "%s", "");
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    check(out != NULL);
     for (int i = 0; spec[i].name; i++) {
         bool flag = is_flag(spec[i].name), list = kind_is_list(spec[i].kind);
         const char *value = spec[i].kind == ARG_FLAG || !flag ? "" : list ? " X..." : " X";
-        char *one =
-            arena_printf(arena, "%s%s%s%s%s", spec[i].alias ? spec[i].alias : "",
-                         spec[i].alias ? "/" : "", spec[i].name, value, !flag && list ? "..." : "");
-        text = arena_printf(arena, spec[i].is_required ? "%s%s%s" : "%s%s[%s]", text, i ? " " : "",
-                            one);
+        fprintf(out, "%s%s", i ? " " : "", spec[i].is_required ? "" : "[");
+        print_aliases(out, spec[i].alias);
+        fprintf(out, "%s%s%s%s", spec[i].name, value, !flag && list ? "..." : "",
+                spec[i].is_required ? "" : "]");
     }
-    return text;
+    fclose(out);
+    char *copy = arena_text(arena, bytes_of(text, size));
+    free(text);
+    return copy;
 }

@@ -6,6 +6,7 @@
 #pragma once
 #include "base/arena.h"
 #include "base/error.h"
+#include "wire/wire.h"
 
 enum argument_kind {
     ARG_FLAG,
@@ -24,7 +25,7 @@ enum { ARGUMENT_COUNT_MAX = 16 };
  * next flag. */
 struct argument_spec {
     const char *name;  /* "path", "--recursive" */
-    const char *alias; /* "-r", NULL */
+    const char *alias; /* "-r", "-p,-r", NULL */
     enum argument_kind kind;
     bool is_required;
     const char *help;
@@ -60,3 +61,6 @@ const char *argument_text(const struct arguments *a, const char *name, const cha
 uint64_t argument_number(const struct arguments *a, const char *name, uint64_t fallback);
 /* "path [-r/--recursive] [--limit N]". */
 char *arguments_usage(struct arena *arena, const struct argument_spec *spec);
+/* A number, 0x... for hexadecimal; "1,2,3" ("" is an empty list). False when it is none. */
+bool argument_number_parse(const char *text, uint64_t *ret);
+bool numbers_parse(struct arena *arena, const char *text, struct u32_list *ret);

@@ -1,9 +1,10 @@
-/* cmd_data.c - the bytes of files: read, write, compare the replicas. */
+/* cmd_data.c - the bytes of files: read and write. */
 #include "admin/commands.h"
 
+#include "base/check.h"
 #include "base/crc32c.h"
-#include "proto/storage.h"
 #include <errno.h>
+#include <openssl/evp.h>
 #include <sys/stat.h>
 
 enum { PIECE_BYTES = 4 << 20 };
@@ -17,75 +18,186 @@ static int file_of(struct admin *a, const char *path, struct inode *ret)
     return admin_need_storage(a);
 }
 
+/* ---- sums of what goes by ---- */
+
+struct sums {
+    uint32_t crc;
+    uint64_t bytes;
+    EVP_MD_CTX *md5;
+};
+
+static void sums_init(struct sums *s)
+{
+    *s = (struct sums){ .md5 = EVP_MD_CTX_new() };
+    check(s->md5 && EVP_DigestInit_ex(s->md5, EVP_md5(), NULL) == 1);
+}
+
+static void sums_done(struct sums *s)
+{
+    EVP_MD_CTX_free(s->md5);
+}
+
+static void sums_add(struct sums *s, const void *bytes, size_t size)
+{
+    s->crc = crc32c(s->crc, bytes, size);
+    s->bytes += size;
+    check(EVP_DigestUpdate(s->md5, bytes, size) == 1);
+}
+
+/* Once: the digest is finished by it. */
+static const char *sums_md5(struct sums *s, struct arena *arena)
+{
+    uint8_t digest[EVP_MAX_MD_SIZE];
+    unsigned int size = 0;
+    check(EVP_DigestFinal_ex(s->md5, digest, &size) == 1);
+    char *text = arena_alloc(arena, 2 * size + 1);
+    for (unsigned int i = 0; i < size; i++)
+        snprintf(text + 2 * i, 3, "%02x", digest[i]);
+    return text;
+}
+
+static void print_sums(struct admin *a, const char *verb, struct sums *s)
+{
+    const char *md5 = sums_md5(s, &a->arena);
+    if (!a->printer.is_json) {
+        fprintf(a->printer.out, "%s length %llu, checksum CRC32C(%08X), md5 %s\n", verb,
+                (unsigned long long)s->bytes, s->crc, md5);
+        return;
+    }
+    struct print_table t;
+    block_begin(&t, &a->printer);
+    block_row(&t, "Length", "%llu", (unsigned long long)s->bytes);
+    block_row(&t, "CRC32C", "%08X", s->crc);
+    block_row(&t, "MD5", "%s", md5);
+    table_end(&t);
+}
+
+/* ---- read-file ---- */
+
 static const struct argument_spec read_spec[] = {
     { "path", NULL, ARG_TEXT, true, "" },
-    { "--offset", NULL, ARG_SIZE, false, "" },
+    { "--stat", NULL, ARG_FLAG, false, "show the inode first" },
+    { "--offset", NULL, ARG_SIZE, false, "default: 0" },
     { "--length", NULL, ARG_SIZE, false, "default: to the end" },
     { "--mode", NULL, ARG_TEXT, false,
-      "LoadBalance, HeadTarget, TailTarget, or the index of a replica" },
+      "Default, LoadBalance, RoundRobin, RandomTarget, HeadTarget, TailTarget, or the index of a "
+      "replica" },
+    { "--disableChecksum", NULL, ARG_FLAG, false,
+      "accepted and without effect: what is read was verified" },
+    { "--fillZero", NULL, ARG_FLAG, false, "accepted and without effect: holes read as zeros" },
+    { "--verbose", NULL, ARG_FLAG, false, "a line for each piece" },
     { "--output", "-o", ARG_TEXT, false, "write the bytes to this file" },
+    { "--hex", NULL, ARG_FLAG, false, "show the bytes in hexadecimal" },
     { NULL, NULL, ARG_FLAG, false, NULL },
 };
 
 static int parse_mode(struct admin *a, const char *text, struct read_options *ret)
 {
+    static const struct {
+        const char *name;
+        enum target_choice choice;
+    } modes[] = { { "Default", TARGET_SPREAD },    { "LoadBalance", TARGET_SPREAD },
+                  { "RoundRobin", TARGET_SPREAD }, { "RandomTarget", TARGET_SPREAD },
+                  { "HeadTarget", TARGET_HEAD },   { "TailTarget", TARGET_TAIL } };
     *ret = (struct read_options){ .choice = TARGET_SPREAD };
-    if (!text || !strcmp(text, "Default") || !strcmp(text, "LoadBalance")) return 0;
-    if (!strcmp(text, "HeadTarget")) ret->choice = TARGET_HEAD;
-    if (!strcmp(text, "TailTarget")) ret->choice = TARGET_TAIL;
-    if (ret->choice != TARGET_SPREAD) return 0;
-    char *end;
-    unsigned long index = strtoul(text, &end, 10);
-    if (!*text || *end || index >= CHAIN_TARGET_COUNT_MAX)
+    if (!text) return 0;
+    for (size_t i = 0; i < ARRAY_SIZE(modes); i++) {
+        ret->choice = modes[i].choice;
+        if (!strcmp(modes[i].name, text)) return 0;
+    }
+    uint64_t index;
+    if (!argument_number_parse(text, &index) || index >= CHAIN_TARGET_COUNT_MAX)
         return admin_fail(a, -ERR_INVALID_ARG,
-                          "--mode: '%s' is none of LoadBalance, HeadTarget, TailTarget, 0, 1, 2...",
+                          "--mode: '%s' is none of Default, LoadBalance, RoundRobin, RandomTarget, "
+                          "HeadTarget, TailTarget, 0, 1, 2...",
                           text);
     *ret = (struct read_options){ .choice = TARGET_INDEX, .target_index = (uint32_t)index };
     return 0;
 }
 
-static int run_read_file(struct admin *a, const struct arguments *args)
+static void print_hex(FILE *out, uint64_t at, const uint8_t *bytes, size_t size)
 {
+    for (size_t i = 0; i < size; i++) {
+        if (i % 16 == 0) fprintf(out, "%s%08llx", i ? "\n" : "", (unsigned long long)(at + i));
+        fprintf(out, " %02x", bytes[i]);
+    }
+    fputc('\n', out);
+}
+
+/* What to read and where to. */
+struct reading {
     struct inode inode;
     struct read_options options;
-    const char *path = argument_text(args, "path", ""),
-               *output = argument_text(args, "--output", NULL);
-    int r = parse_mode(a, argument_text(args, "--mode", NULL), &options);
-    if (r >= 0) r = file_of(a, path, &inode);
-    if (r < 0) return r;
-    FILE *out = output ? fopen(output, "w") : NULL;
-    if (output && !out) return admin_fail(a, error_from_errno(errno), "cannot write %s", output);
-    uint64_t at = argument_number(args, "--offset", 0), total = 0;
-    uint64_t left = argument_number(args, "--length", UINT64_MAX);
-    uint32_t crc = 0;
+    uint64_t at, left;
+    bool is_verbose, is_hex;
+    FILE *out; /* may be NULL */
+};
+
+static int read_pieces(struct admin *a, struct reading *reading, struct sums *sums)
+{
     cleanup_(freep) uint8_t *piece = xmalloc(PIECE_BYTES);
-    ssize_t n = 1;
-    while (left && n > 0) {
-        n = file_read_chunks(a->storage, admin_routing(a), &inode, inode.length, piece,
-                             (size_t)MIN_OF(left, (uint64_t)PIECE_BYTES), at, &options);
-        if (n <= 0) break;
-        crc = crc32c(crc, piece, (size_t)n);
-        if (out && fwrite(piece, 1, (size_t)n, out) != (size_t)n) n = error_from_errno(errno);
-        if (n < 0) break;
-        at += (uint64_t)n;
-        total += (uint64_t)n;
-        left -= (uint64_t)n;
+    while (reading->left) {
+        size_t size = (size_t)MIN_OF(reading->left, (uint64_t)PIECE_BYTES);
+        ssize_t n =
+            file_read_chunks(a->storage, admin_routing(a), &reading->inode, reading->inode.length,
+                             piece, size, reading->at, &reading->options);
+        if (n <= 0) return (int)n;
+        sums_add(sums, piece, (size_t)n);
+        if (reading->out && fwrite(piece, 1, (size_t)n, reading->out) != (size_t)n)
+            return error_from_errno(errno);
+        if (reading->is_hex) print_hex(a->printer.out, reading->at, piece, (size_t)n);
+        if (reading->is_verbose)
+            fprintf(a->printer.out, "read %zd bytes at %llu\n", n, (unsigned long long)reading->at);
+        reading->at += (uint64_t)n;
+        reading->left -= (uint64_t)n;
     }
-    if (out && fclose(out) != 0 && n >= 0) n = error_from_errno(errno);
-    if (n < 0) return admin_fail(a, (int)n, "%s: at byte %llu", path, (unsigned long long)at);
-    fprintf(a->printer.out, "read length %llu, checksum CRC32C(%08X)\n", (unsigned long long)total,
-            crc);
     return 0;
 }
 
+static int run_read_file(struct admin *a, const struct arguments *args)
+{
+    const char *path = argument_text(args, "path", ""),
+               *output = argument_text(args, "--output", NULL);
+    struct reading reading = { .at = argument_number(args, "--offset", 0),
+                               .left = argument_number(args, "--length", UINT64_MAX),
+                               .is_verbose = argument_flag(args, "--verbose"),
+                               .is_hex = argument_flag(args, "--hex") };
+    int r = parse_mode(a, argument_text(args, "--mode", NULL), &reading.options);
+    if (r >= 0) r = file_of(a, path, &reading.inode);
+    if (r < 0) return r;
+    if (argument_flag(args, "--stat")) inode_print(a, &reading.inode, INODE_LAYOUT);
+    if (output) reading.out = fopen(output, "w");
+    if (output && !reading.out)
+        return admin_fail(a, error_from_errno(errno), "cannot write %s", output);
+    struct sums sums;
+    sums_init(&sums);
+    r = read_pieces(a, &reading, &sums);
+    if (reading.out && fclose(reading.out) != 0 && r >= 0) r = error_from_errno(errno);
+    if (r < 0) {
+        admin_fail(a, r, "%s: at byte %llu: %s", path, (unsigned long long)reading.at,
+                   error_sentence(r));
+    } else {
+        print_sums(a, "read", &sums);
+    }
+    sums_done(&sums);
+    return r;
+}
+
+/* ---- write-file ---- */
+
 static const struct argument_spec write_spec[] = {
-    { "path", NULL, ARG_TEXT, true, "" },
-    { "--offset", NULL, ARG_SIZE, false, "" },
+    { "path", NULL, ARG_TEXT, true, "an existing file" },
+    { "--stat", NULL, ARG_FLAG, false, "show the inode afterwards" },
+    { "--offset", NULL, ARG_SIZE, false, "default: 0" },
+    { "--length", NULL, ARG_SIZE, false, "at most so many bytes; needed with --value" },
+    { "--timeout", NULL, ARG_U32, false, "seconds for all of it; default: without end" },
+    { "--notTruncate", NULL, ARG_FLAG, false, "leave what the file has behind the new bytes" },
     { "--input", "-i", ARG_TEXT, false, "take the bytes from this file; default: standard input" },
+    { "--value", NULL, ARG_U32, false, "this byte over and over, 0 to 255" },
     { NULL, NULL, ARG_FLAG, false, NULL },
 };
 
-static int settle(struct admin *a, const struct inode *inode, uint64_t end)
+static int settle(struct admin *a, const struct inode *inode, uint64_t end, struct inode *ret)
 {
     struct settle_request q = { .inode = inode->id,
                                 .wrote = 1,
@@ -94,141 +206,111 @@ static int settle(struct admin *a, const struct inode *inode, uint64_t end)
                                 .mtime_ns = (int64_t)node_wall_ns(a->node) };
     struct inode_reply rep = { 0 };
     admin_meta_base(a, &q.base);
-    return admin_meta(a, RPC_METHOD(meta, settle), &q, &rep);
+    int r = admin_meta(a, RPC_METHOD(meta, settle), &q, &rep);
+    if (r >= 0) *ret = rep.inode;
+    return r;
+}
+
+static int cut_at(struct admin *a, uint64_t end, struct inode *inode)
+{
+    struct setattr_request q = { .inode = inode->id, .set = SETATTR_LENGTH, .length = end };
+    struct inode_reply rep = { 0 };
+    admin_meta_base(a, &q.base);
+    int r = admin_meta(a, RPC_METHOD(meta, setattr), &q, &rep);
+    if (r >= 0) *inode = rep.inode;
+    return r;
+}
+
+/* Bytes of a file, or one byte over and over. */
+struct source {
+    FILE *in; /* NULL: @value */
+    uint8_t value;
+    uint64_t left;
+};
+
+static ssize_t source_read(struct source *s, uint8_t *to)
+{
+    size_t size = (size_t)MIN_OF(s->left, (uint64_t)PIECE_BYTES);
+    if (s->in) {
+        size = fread(to, 1, size, s->in);
+        if (ferror(s->in)) return error_from_errno(errno);
+    } else {
+        memset(to, s->value, size);
+    }
+    s->left -= size;
+    return (ssize_t)size;
+}
+
+static int write_pieces(struct admin *a, const struct inode *inode, struct source *from,
+                        uint64_t offset, struct sums *sums)
+{
+    cleanup_(freep) uint8_t *piece = xmalloc(PIECE_BYTES);
+    for (;;) {
+        ssize_t n = source_read(from, piece);
+        if (n <= 0) return (int)n;
+        int r = file_write_chunks(a->storage, admin_routing(a), inode, piece, (size_t)n,
+                                  offset + sums->bytes);
+        if (r < 0) return r;
+        sums_add(sums, piece, (size_t)n);
+    }
+}
+
+static int open_source(struct admin *a, const struct arguments *args, struct source *ret)
+{
+    const char *input = argument_text(args, "--input", NULL);
+    uint64_t value = argument_number(args, "--value", 0);
+    bool has_value = argument(args, "--value")->is_set;
+    *ret = (struct source){ .value = (uint8_t)value,
+                            .left = argument_number(args, "--length", UINT64_MAX) };
+    if (value > UINT8_MAX) return admin_fail(a, -ERR_INVALID_ARG, "--value is a byte, 0 to 255");
+    if (has_value && (input || !argument(args, "--length")->is_set))
+        return admin_fail(a, -ERR_WRONG_USAGE, "--value needs --length, and goes without --input");
+    if (!has_value) ret->in = input ? fopen(input, "r") : stdin;
+    if (!has_value && !ret->in)
+        return admin_fail(a, error_from_errno(errno), "cannot read %s", input);
+    return 0;
+}
+
+static int write_source(struct admin *a, const struct arguments *args, struct source *from,
+                        struct inode *inode, struct sums *sums)
+{
+    uint64_t offset = argument_number(args, "--offset", 0);
+    uint64_t timeout_ns = argument_number(args, "--timeout", 0) * SEC;
+    FIBER_TIMEOUT(timeout_ns ? timeout_ns : 24 * 3600 * SEC);
+    int r = write_pieces(a, inode, from, offset, sums);
+    if (r < 0)
+        return admin_fail(a, r, "%s: near byte %llu: %s", argument_text(args, "path", ""),
+                          (unsigned long long)(offset + sums->bytes), error_sentence(r));
+    uint64_t end = offset + sums->bytes;
+    r = settle(a, inode, end, inode);
+    if (r >= 0 && !argument_flag(args, "--notTruncate") && inode->length > end)
+        r = cut_at(a, end, inode);
+    return r;
 }
 
 static int run_write_file(struct admin *a, const struct arguments *args)
 {
     struct inode inode;
-    const char *path = argument_text(args, "path", ""),
-               *input = argument_text(args, "--input", NULL);
-    int r = file_of(a, path, &inode);
+    struct source from;
+    struct sums sums;
+    int r = open_source(a, args, &from);
     if (r < 0) return r;
-    FILE *in = input ? fopen(input, "r") : stdin;
-    if (!in) return admin_fail(a, error_from_errno(errno), "cannot read %s", input);
-    uint64_t at = argument_number(args, "--offset", 0), total = 0;
-    uint32_t crc = 0;
-    size_t n;
-    cleanup_(freep) uint8_t *piece = xmalloc(PIECE_BYTES);
-    while (r >= 0 && (n = fread(piece, 1, PIECE_BYTES, in)) > 0) {
-        r = file_write_chunks(a->storage, admin_routing(a), &inode, piece, n, at);
-        crc = crc32c(crc, piece, n);
-        at += n;
-        total += n;
-    }
-    if (r >= 0 && ferror(in)) r = error_from_errno(EIO);
-    if (input) fclose(in);
-    if (r < 0) return admin_fail(a, r, "%s: near byte %llu", path, (unsigned long long)at);
-    r = settle(a, &inode, at);
-    if (r >= 0)
-        fprintf(a->printer.out, "write length %llu, checksum CRC32C(%08X)\n",
-                (unsigned long long)total, crc);
+    r = file_of(a, argument_text(args, "path", ""), &inode);
+    sums_init(&sums);
+    if (r >= 0) r = write_source(a, args, &from, &inode, &sums);
+    if (from.in && from.in != stdin) fclose(from.in);
+    if (r >= 0 && argument_flag(args, "--stat")) inode_print(a, &inode, INODE_LAYOUT);
+    if (r >= 0) print_sums(a, "write", &sums);
+    sums_done(&sums);
     return r;
-}
-
-/* ---- checksum: every replica is read in full and held against the others ---- */
-
-static const struct argument_spec checksum_spec[] = {
-    { "paths", NULL, ARG_TEXTS, true, "" },
-    { NULL, NULL, ARG_FLAG, false, NULL },
-};
-
-struct replica_sum {
-    uint32_t crc;
-    uint64_t length;
-    int error;
-};
-
-static int sum_chunk(struct admin *a, uint32_t chain_id, struct chunk_id chunk, uint32_t size,
-                     uint32_t replica, uint8_t *piece, struct replica_sum *ret)
-{
-    struct chunk_read read = { .chain_id = chain_id, .chunk = chunk, .length = size, .to = piece };
-    struct read_options options = { .choice = TARGET_INDEX, .target_index = replica };
-    int r = chunks_read(a->storage, &read, 1, &options);
-    *ret = (struct replica_sum){ .error = r < 0 && r != -ERR_CHUNK_NOT_FOUND ? r : 0 };
-    if (read.status == 0) {
-        ret->length = read.real_length;
-        ret->crc = crc32c(0, piece, read.real_length);
-    }
-    return ret->error;
-}
-
-/* Reads chunk @index from each serving replica. Differences are counted and told. */
-static int compare_chunk(struct admin *a, const char *path, const struct inode *inode,
-                         uint32_t index, uint8_t *piece, uint32_t *crc, uint64_t *bytes,
-                         uint32_t *differences)
-{
-    uint32_t chain_id;
-    int r = file_chain_of(admin_routing(a), &inode->layout, index, &chain_id);
-    if (r < 0) return r;
-    const struct chain_info *chain = routing_chain(admin_routing(a), chain_id);
-    uint32_t count = 0, version = chain ? chain->version : 0;
-    while (chain && count < chain->members.count &&
-           chain->members.items[count].public_state == PUBLIC_SERVING)
-        count++;
-    if (!count) return -ERR_NOT_AVAILABLE;
-    struct replica_sum first = { 0 };
-    uint64_t expected = MIN_OF((uint64_t)inode->layout.chunk_size,
-                               inode->length - (uint64_t)index * inode->layout.chunk_size);
-    for (uint32_t i = 0; i < count; i++) {
-        struct replica_sum sum;
-        r = sum_chunk(a, chain_id, (struct chunk_id){ inode->id, index }, inode->layout.chunk_size,
-                      i, piece, &sum);
-        if (i == 0) first = sum;
-        bool differs = r < 0 || sum.crc != first.crc || sum.length != first.length;
-        if (i == 0 && r >= 0) {
-            memset(piece + MIN_OF(sum.length, expected), 0,
-                   expected - MIN_OF(sum.length, expected));
-            *crc = crc32c(*crc, piece, expected);
-            *bytes += expected;
-        }
-        if (!differs) continue;
-        ++*differences;
-        fprintf(
-            a->printer.out,
-            "%s: chunk %u, chain %u version %u, replica %u differs: %s, length %llu, CRC32C %08X\n",
-            path, index, chain_id, version, i, r < 0 ? error_name(r) : "content",
-            (unsigned long long)sum.length, sum.crc);
-    }
-    return 0;
-}
-
-static int checksum_file(struct admin *a, const char *path)
-{
-    struct inode inode;
-    int r = file_of(a, path, &inode);
-    if (r < 0) return r;
-    uint32_t crc = 0, differences = 0, chunk = inode.layout.chunk_size;
-    uint64_t bytes = 0, count = (inode.length + chunk - 1) / chunk;
-    cleanup_(freep) uint8_t *piece = xmalloc(chunk);
-    for (uint64_t i = 0; r >= 0 && i < count; i++)
-        r = compare_chunk(a, path, &inode, (uint32_t)i, piece, &crc, &bytes, &differences);
-    if (r < 0) return admin_fail(a, r, "%s: %s", path, error_sentence(r));
-    if (differences)
-        return admin_fail(a, -ERR_CHECKSUM_MISMATCH, "%s: %u chunks of replicas differ", path,
-                          differences);
-    fprintf(a->printer.out, "%s CRC32C(%08X)\n", path, crc);
-    return 0;
-}
-
-static int run_checksum(struct admin *a, const struct arguments *args)
-{
-    const struct argument_value *paths = argument(args, "paths");
-    int first = 0;
-    for (uint32_t i = 0; i < paths->count; i++) {
-        int r = checksum_file(a, paths->texts[i]);
-        if (first >= 0 && r < 0) first = r;
-    }
-    return first;
 }
 
 const struct command_spec data_commands[] = {
     { "read-file", run_read_file, read_spec,
-      "Reads a file, perhaps from one replica, and shows its checksum.\n  read-file /f --mode 2 -o "
+      "Reads a file, perhaps from one replica, and shows its checksums.\n  read-file /f --mode 2 "
+      "-o "
       "copy" },
     { "write-file", run_write_file, write_spec,
-      "Writes bytes into an existing file.\n  write-file /f -i local" },
-    { "checksum", run_checksum, checksum_spec,
-      "Reads every replica of files and compares them.\n  checksum /f" },
+      "Writes bytes into an existing file, which ends behind them.\n  write-file /f -i local" },
     { NULL, NULL, NULL, NULL },
 };

@@ -5,20 +5,6 @@
 
 static const struct argument_spec no_spec[] = { { NULL, NULL, ARG_FLAG, false, NULL } };
 
-static const char *type_name(uint32_t mode)
-{
-    switch (mode & S_IFMT) {
-    case S_IFDIR: return "Directory";
-    case S_IFLNK: return "Symlink";
-    case S_IFREG: return "File";
-    case S_IFIFO: return "Fifo";
-    case S_IFSOCK: return "Socket";
-    case S_IFCHR: return "CharacterDevice";
-    case S_IFBLK: return "BlockDevice";
-    default: return "?";
-    }
-}
-
 static const struct argument_spec ls_spec[] = {
     { "path", NULL, ARG_TEXT, false, "default: the current directory" },
     { "--limit", "-l", ARG_U32, false, "at most so many entries" },
@@ -31,7 +17,7 @@ static void ls_row(struct admin *a, struct print_table *t, const struct dentry *
 {
     char when[32];
     table_cell(t, "%.*s", (int)entry->name.size, (const char *)entry->name.base);
-    table_cell(t, "%s", type_name(entry->mode));
+    table_cell(t, "%s", inode_type_name(entry->mode));
     table_cell(t, "0x%llx", (unsigned long long)entry->inode);
     if (!inode) return;
     table_cell(t, "%s", time_to_text((uint64_t)inode->mtime_ns, when, sizeof when));
@@ -56,6 +42,7 @@ static int run_ls(struct admin *a, const struct arguments *args)
     if (r < 0) return r;
     struct print_table t;
     table_begin(&t, &a->printer, with_status ? 6 : 3, headers);
+    t.is_bare = true;
     struct list_request q = { .parent = dir.id, .with_inodes = with_status };
     struct list_reply rep = { .more = 1 };
     while (r >= 0 && rep.more && limit) {
@@ -123,123 +110,47 @@ static int run_getrealpath(struct admin *a, const struct arguments *args)
     return 0;
 }
 
-/* ---- stat ---- */
-
-static const struct argument_spec stat_spec[] = {
-    { "path", NULL, ARG_TEXT, true, "" },
-    { "--follow", "-L", ARG_FLAG, false, "what a symlink points to" },
-    { "--display-layout", NULL, ARG_FLAG, false, "" },
-    { "--display-chain-list", NULL, ARG_FLAG, false, "the chains of the layout" },
-    { "--display-chunks", NULL, ARG_FLAG, false, "the last chunk on each chain" },
-    { NULL, NULL, ARG_FLAG, false, NULL },
-};
-
-static void print_layout(struct admin *a, struct print_table *t, const struct inode *i,
-                         bool with_chains)
-{
-    const struct layout *l = &i->layout;
-    block_row(t, "Layout-ChainTable", "%u", l->table_id);
-    block_row(t, "Layout-ChainTableVersion", "%u", l->table_version);
-    block_row(t, "Layout-ChunkSize", "%u", l->chunk_size);
-    block_row(t, "Layout-StripeSize", "%u", l->stripe);
-    block_row(t, "Layout-Type", "%s", l->chains.count ? "ChainList" : "Empty");
-    if (!with_chains) {
-        block_row(t, "Layout-ChainCount", "%u", l->chains.count);
-        return;
-    }
-    char *text = arena_printf(&a->arena, "[");
-    for (uint32_t c = 0; c < l->chains.count; c++)
-        text = arena_printf(&a->arena, "%s%s%u", text, c ? "," : "", l->chains.items[c]);
-    block_row(t, "Layout-Chains", "%s]", text);
-}
-
-static int print_chunks(struct admin *a, const struct inode *i)
-{
-    static const char *const headers[] = { "ChainId",         "Chunks",     "LastChunk",
-                                           "LastChunkLength", "LastOffset", "Bytes" };
-    int r = admin_need_storage(a);
-    if (r < 0) return r;
-    struct print_table t;
-    uint64_t total = 0;
-    table_begin(&t, &a->printer, ARRAY_SIZE(headers), headers);
-    for (uint32_t c = 0; r >= 0 && c < i->layout.chains.count; c++) {
-        struct last_chunk_reply last = { 0 };
-        uint32_t chain_id;
-        r = file_chain_of(admin_routing(a), &i->layout, c, &chain_id);
-        if (r >= 0) r = chunks_query_last(a->storage, chain_id, i->id, 0, 1ull << 32, &last);
-        if (r < 0) break;
-        uint64_t offset = last.chunk_count
-                              ? (uint64_t)last.last_index * i->layout.chunk_size + last.last_length
-                              : 0;
-        table_cell(&t, "%u", chain_id);
-        table_cell(&t, "%u", last.chunk_count);
-        table_cell(&t, "%u", last.last_index);
-        table_cell(&t, "%u", last.last_length);
-        table_cell(&t, "%llu", (unsigned long long)offset);
-        table_cell(&t, "%llu", (unsigned long long)last.total_bytes);
-        total += last.total_bytes;
-    }
-    table_end(&t);
-    if (r < 0) return admin_fail(a, r, "chunks: %s", error_sentence(r));
-    if (!a->printer.is_json) fprintf(a->printer.out, "total %llu\n", (unsigned long long)total);
-    return 0;
-}
-
-static int run_stat(struct admin *a, const struct arguments *args)
-{
-    struct inode i;
-    char when[32];
-    int r = admin_walk(a, argument_text(args, "path", ""), argument_flag(args, "--follow"), &i);
-    if (r < 0) return r;
-    struct print_table t;
-    block_begin(&t, &a->printer);
-    block_row(&t, "Type", "%s", type_name(i.mode));
-    block_row(&t, "Inode", "0x%016llx", (unsigned long long)i.id);
-    block_row(&t, "NLink", "%u", i.nlink);
-    block_row(&t, "Permission", "%04o", i.mode & 07777);
-    block_row(&t, "IFlags", "0x%08x", i.flags);
-    block_row(&t, "Uid", "%u", i.uid);
-    block_row(&t, "Gid", "%u", i.gid);
-    block_row(&t, "Access", "%s", time_to_text((uint64_t)i.atime_ns, when, sizeof when));
-    block_row(&t, "Change", "%s", time_to_text((uint64_t)i.ctime_ns, when, sizeof when));
-    block_row(&t, "Modified", "%s", time_to_text((uint64_t)i.mtime_ns, when, sizeof when));
-    if (S_ISREG(i.mode))
-        block_row(&t, "Length", "%llu@%u", (unsigned long long)i.length, i.generation);
-    if (S_ISDIR(i.mode)) block_row(&t, "ParentInode", "0x%016llx", (unsigned long long)i.parent);
-    if (S_ISLNK(i.mode))
-        block_row(&t, "Target", "%.*s", (int)i.symlink.size, (const char *)i.symlink.base);
-    bool with_chains = argument_flag(args, "--display-chain-list");
-    if (with_chains || argument_flag(args, "--display-layout"))
-        print_layout(a, &t, &i, with_chains);
-    table_end(&t);
-    return argument_flag(args, "--display-chunks") && S_ISREG(i.mode) ? print_chunks(a, &i) : 0;
-}
-
 /* ---- changes ---- */
 
+/* clang-format off */
 #define LAYOUT_ARGUMENTS                                                                           \
     { "--chain-table-id", NULL, ARG_U32, false, "chain table of files below" },                    \
-        { "--chunk-size", NULL, ARG_SIZE, false, "a power of two, 64KB to 64MB" },                 \
-    {                                                                                              \
-        "--stripe-size", NULL, ARG_U32, false, "chains that a file is spread over"                 \
-    }
+    { "--chain-table-ver", NULL, ARG_U32, false, "its version; 0: the latest" },                   \
+    { "--chain-list", NULL, ARG_TEXT, false, "positions in the table for all files, 1,2,3" },      \
+    { "--chunk-size", NULL, ARG_SIZE, false, "a power of two, 64KB to 64MB" },                     \
+    { "--stripe-size", NULL, ARG_U32, false, "chains that a file is spread over" }
+/* clang-format on */
 
-/* What is given changes @layout; the rest stays. */
-static bool layout_change(const struct arguments *args, struct layout *layout)
+/* What is given changes @layout; the rest stays. *ret_any: something was given. */
+static int layout_change(struct admin *a, const struct arguments *args, struct layout *layout,
+                         bool *ret_any)
 {
-    bool any = argument(args, "--chain-table-id")->is_set ||
-               argument(args, "--chunk-size")->is_set || argument(args, "--stripe-size")->is_set;
+    static const char *const names[] = { "--chain-table-id", "--chain-table-ver", "--chain-list",
+                                         "--chunk-size", "--stripe-size" };
+    *ret_any = false;
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+        *ret_any |= argument(args, names[i])->is_set;
+    if (!*ret_any) return 0;
     layout->table_id = (uint32_t)argument_number(args, "--chain-table-id", layout->table_id);
+    layout->table_version = (uint32_t)argument_number(args, "--chain-table-ver", 0);
     layout->chunk_size = (uint32_t)argument_number(args, "--chunk-size", layout->chunk_size);
-    layout->stripe = (uint32_t)argument_number(args, "--stripe-size", layout->stripe);
-    if (any) layout->table_version = 0;
-    if (any) layout->chains = (struct u32_list){ 0 };
-    return any;
+    layout->chains = (struct u32_list){ 0 };
+    const char *list = argument_text(args, "--chain-list", NULL);
+    if (list && !numbers_parse(&a->arena, list, &layout->chains))
+        return admin_fail(a, -ERR_INVALID_ARG,
+                          "--chain-list: '%s' is not a list of numbers such as 1,2,3", list);
+    uint32_t stripe = list ? layout->chains.count : layout->stripe;
+    layout->stripe = (uint32_t)argument_number(args, "--stripe-size", stripe);
+    if (list && layout->stripe != layout->chains.count)
+        return admin_fail(a, -ERR_INVALID_ARG,
+                          "--stripe-size %u is not the number of chains in --chain-list, %u",
+                          layout->stripe, layout->chains.count);
+    return 0;
 }
 
 static const struct argument_spec mkdir_spec[] = {
     { "path", NULL, ARG_TEXT, true, "" },
-    { "--recursive", "-p", ARG_FLAG, false, "make what is missing on the way" },
+    { "--recursive", "-p,-r", ARG_FLAG, false, "make what is missing on the way" },
     { "--perm", NULL, ARG_OCTAL, false, "default 0755" },
     LAYOUT_ARGUMENTS,
     { NULL, NULL, ARG_FLAG, false, NULL },
@@ -256,7 +167,10 @@ static int make_entry(struct admin *a, const char *path, uint32_t mode, const ch
     q.parent = parent.id;
     if (symlink) q.symlink = bytes_of_text(symlink);
     struct layout wanted = parent.layout;
-    if (layout && layout_change(layout, &wanted)) q.layout = wanted;
+    bool any = false;
+    if (layout) r = layout_change(a, layout, &wanted, &any);
+    if (r < 0) return r;
+    if (any) q.layout = wanted;
     admin_meta_base(a, &q.base);
     return admin_meta(a, RPC_METHOD(meta, create), &q, &rep);
 }
@@ -264,8 +178,7 @@ static int make_entry(struct admin *a, const char *path, uint32_t mode, const ch
 static bool directory_exists(struct admin *a, const char *path)
 {
     struct inode inode;
-    struct user_info user = { .uid = a->uid, .gid = a->gid };
-    return meta_walk(a->meta, &user, &a->arena, path, true, &inode) >= 0;
+    return meta_walk(a->meta, &a->user, &a->arena, path, true, &inode) >= 0;
 }
 
 static int run_mkdir(struct admin *a, const struct arguments *args)
@@ -370,7 +283,10 @@ static int run_set_layout(struct admin *a, const struct arguments *args)
     int r = admin_walk(a, argument_text(args, "path", ""), true, &dir);
     if (r < 0) return r;
     struct setattr_request q = { .inode = dir.id, .set = SETATTR_LAYOUT, .layout = dir.layout };
-    if (!layout_change(args, &q.layout))
+    bool any = false;
+    r = layout_change(a, args, &q.layout, &any);
+    if (r < 0) return r;
+    if (!any)
         return admin_fail(a, -ERR_WRONG_USAGE, "nothing to change: give a part of the layout");
     return setattr_call(a, &q);
 }
@@ -423,7 +339,7 @@ static int run_gc_list(struct admin *a, const struct arguments *args)
         table_cell(&t, "%s", time_to_text((uint64_t)e->since_ns, when, sizeof when));
         table_cell(&t, "0x%llx", (unsigned long long)e->inode);
         table_cell(&t, "%.*s", (int)e->name.size, (const char *)e->name.base);
-        table_cell(&t, "%s", type_name(e->mode));
+        table_cell(&t, "%s", inode_type_name(e->mode));
     }
     table_end(&t);
     if (rep.more && !a->printer.is_json) fputs("...\n", a->printer.out);
@@ -438,7 +354,7 @@ static int run_session_prune(struct admin *a, const struct arguments *args)
     if (r < 0) return r;
     admin_meta_base(a, &q.base);
     r = admin_meta(a, RPC_METHOD(meta, session_prune), &q, &rep);
-    if (r >= 0) fprintf(a->printer.out, "num sessions %llu\n", (unsigned long long)rep.count);
+    if (r >= 0) admin_say(a, "num sessions %llu", (unsigned long long)rep.count);
     return r;
 }
 
@@ -446,8 +362,6 @@ const struct command_spec file_commands[] = {
     { "ls", run_ls, ls_spec, "Lists a directory.\n  ls -s /data" },
     { "cd", run_cd, path_spec, "Changes the current directory." },
     { "getrealpath", run_getrealpath, path_spec, "Shows the path without symlinks." },
-    { "stat", run_stat, stat_spec,
-      "Shows an inode, its layout, its chunks.\n  stat --display-layout --display-chunks /data/f" },
     { "mkdir", run_mkdir, mkdir_spec,
       "Makes a directory, perhaps with a layout of its own.\n  mkdir -p /a/b --chunk-size 4MB" },
     { "create", run_create, create_spec, "Makes an empty file." },

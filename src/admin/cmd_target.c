@@ -49,8 +49,8 @@ static int run_create_target(struct admin *a, const struct arguments *args)
             (unsigned long long)q.target_id, q.chain_id);
     r = admin_storage(a, node_id, RPC_METHOD(storage, create_target), &q, &none);
     if (r < 0) return r;
-    fprintf(a->printer.out, "Create target %llu on disk %u of %u succeeded\n",
-            (unsigned long long)q.target_id, q.disk_index, node_id);
+    admin_say(a, "Create target %llu on disk %u of %u succeeded", (unsigned long long)q.target_id,
+              q.disk_index, node_id);
     return 0;
 }
 
@@ -85,8 +85,8 @@ static int create_of_disk(struct admin *a, uint32_t node_id, uint32_t disk, bool
         struct empty_record none;
         int r = admin_storage(a, node_id, RPC_METHOD(storage, create_target), &todo[i], &none);
         if (r >= 0)
-            fprintf(a->printer.out, "Create target %llu on disk %u of %u succeeded\n",
-                    (unsigned long long)todo[i].target_id, disk, node_id);
+            admin_say(a, "Create target %llu on disk %u of %u succeeded",
+                      (unsigned long long)todo[i].target_id, disk, node_id);
         if (first >= 0 && r < 0) first = r;
     }
     return first;
@@ -132,8 +132,7 @@ static int target_call(struct admin *a, const struct arguments *args,
     uint32_t node_id = (uint32_t)argument_number(args, "--node-id", node_of_target(a, q.target_id));
     r = admin_storage(a, node_id, method, &q, &none);
     if (r < 0) return r;
-    fprintf(a->printer.out, "%s target %llu of %u succeeded\n", verb,
-            (unsigned long long)q.target_id, node_id);
+    admin_say(a, "%s target %llu of %u succeeded", verb, (unsigned long long)q.target_id, node_id);
     return 0;
 }
 

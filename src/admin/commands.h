@@ -3,7 +3,17 @@
 #include "admin/admin.h"
 
 extern const struct command_spec cluster_commands[];
-extern const struct command_spec routing_commands[];
+extern const struct command_spec user_commands[];
+extern const struct command_spec node_commands[];
+extern const struct command_spec chain_commands[];
+extern const struct command_spec chain_file_commands[];
 extern const struct command_spec target_commands[];
 extern const struct command_spec file_commands[];
+extern const struct command_spec stat_commands[];
 extern const struct command_spec data_commands[];
+extern const struct command_spec checksum_commands[];
+
+enum inode_details { INODE_LAYOUT = 1, INODE_CHAINS = 2 };
+/* The block of stat, with what @details says of the layout. */
+void inode_print(struct admin *a, const struct inode *i, uint32_t details);
+const char *inode_type_name(uint32_t mode); /* File, Directory, Symlink, ... */

@@ -4,7 +4,6 @@
 #include "base/check.h"
 #include "base/units.h"
 #include "wire/wire.h"
-#include <stdarg.h>
 #include <time.h>
 
 static void cell_add(struct print_table *t, const char *text)
@@ -82,17 +81,59 @@ static void print_json_table(const struct print_table *t)
     fputs("\n]\n", out);
 }
 
+/* Whether a row of a block has the name of one before (@step -2) or behind it (@step 2). */
+static bool has_namesake(const struct print_table *t, uint32_t at, int step)
+{
+    for (int64_t i = (int64_t)at + step; i >= 0 && i < t->cell_count; i += step)
+        if (!strcmp(t->cells[i], t->cells[at])) return true;
+    return false;
+}
+
+static void print_json_values(const struct print_table *t, uint32_t at)
+{
+    FILE *out = t->printer->out;
+    if (!has_namesake(t, at, 2)) {
+        json_text(out, t->cells[at + 1]);
+        return;
+    }
+    fputs("[", out);
+    for (uint32_t i = at; i < t->cell_count; i += 2) {
+        if (strcmp(t->cells[i], t->cells[at]) != 0) continue;
+        if (i != at) fputs(", ", out);
+        json_text(out, t->cells[i + 1]);
+    }
+    fputs("]", out);
+}
+
 static void print_json_block(const struct print_table *t)
 {
     FILE *out = t->printer->out;
     fputs("{", out);
     for (uint32_t i = 0; i < t->cell_count; i += 2) {
+        if (has_namesake(t, i, -2)) continue;
         fputs(i ? ",\n  " : "\n  ", out);
         json_text(out, t->cells[i]);
         fputs(": ", out);
-        json_text(out, t->cells[i + 1]);
+        print_json_values(t, i);
     }
     fputs("\n}\n", out);
+}
+
+void print_json_pair(struct printer *p, const char *name, const char *value, const char *name2,
+                     const char *fmt, va_list args)
+{
+    cleanup_arena_ struct arena arena = { 0 };
+    fputs("{", p->out);
+    if (name) {
+        json_text(p->out, name);
+        fputs(": ", p->out);
+        json_text(p->out, value);
+        fputs(", ", p->out);
+    }
+    json_text(p->out, name2);
+    fputs(": ", p->out);
+    json_text(p->out, vprint(&arena, fmt, args));
+    fputs("}\n", p->out);
 }
 
 static void print_aligned(const struct print_table *t)
@@ -100,9 +141,10 @@ static void print_aligned(const struct print_table *t)
     cleanup_arena_ struct arena arena = { 0 };
     uint32_t columns = t->column_count;
     int *widths = arena_array(&arena, int, columns);
-    for (uint32_t i = 0; i < t->cell_count; i++)
+    uint32_t first = t->is_bare ? columns : 0;
+    for (uint32_t i = first; i < t->cell_count; i++)
         widths[i % columns] = MAX_OF(widths[i % columns], (int)strlen(t->cells[i]));
-    for (uint32_t i = 0; i < t->cell_count; i++) {
+    for (uint32_t i = first; i < t->cell_count; i++) {
         bool is_last = i % columns == columns - 1;
         if (is_last) {
             fprintf(t->printer->out, "%s\n", t->cells[i]);
@@ -123,6 +165,11 @@ void table_end(struct print_table *t)
     } else {
         print_aligned(t);
     }
+    table_drop(t);
+}
+
+void table_drop(struct print_table *t)
+{
     arena_done(&t->arena);
     free(t->cells);
     *t = (struct print_table){ 0 };

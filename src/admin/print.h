@@ -2,10 +2,12 @@
  *
  * A table has a header row; each column is as wide as its widest cell and two spaces, the last is
  * not padded. A block is a list of names with values. With --json a table is an array of objects, a
- * block one object; keys are the header words. Nothing is printed before *_end().
+ * block one object, in which a name that comes twice has an array; keys are the header words, values
+ * text. Nothing is printed before *_end().
  */
 #pragma once
 #include "base/arena.h"
+#include <stdarg.h>
 #include <stdio.h>
 
 struct printer {
@@ -19,6 +21,7 @@ struct print_table {
     const char **cells; /* row by row */
     uint32_t column_count, cell_count, capacity;
     bool is_block; /* two columns, no header */
+    bool is_bare;  /* set after table_begin(): the header is for JSON only */
 };
 
 void table_begin(struct print_table *t, struct printer *p, uint32_t column_count,
@@ -30,5 +33,9 @@ void table_cell(struct print_table *t, const char *fmt, ...) printf_(2, 3);
 void block_row(struct print_table *t, const char *name, const char *fmt, ...) printf_(3, 4);
 /* Prints and frees. Short last rows are filled up. */
 void table_end(struct print_table *t);
+void table_drop(struct print_table *t); /* frees only */
+/* {"@name": "@value", "@name2": "..."}; @name may be NULL. */
+void print_json_pair(struct printer *p, const char *name, const char *value, const char *name2,
+                     const char *fmt, va_list args) printf_(5, 0);
 /* "2026-11-22 15:04:05" in local time, or "N/A" for 0. */
 const char *time_to_text(uint64_t wall_ns, char *buf, size_t size);

@@ -15,12 +15,35 @@ int admin_fail(struct admin *a, int r, const char *fmt, ...)
 {
     char code[64];
     va_list args;
-    fprintf(a->printer.out, "Encounter error: %s\n", error_to_text(r, code, sizeof code));
+    error_to_text(r, code, sizeof code);
     va_start(args, fmt);
-    vfprintf(a->printer.out, fmt, args);
+    if (a->printer.is_json) {
+        print_json_pair(&a->printer, "Error", code, "Message", fmt, args);
+    } else {
+        fprintf(a->printer.out, "Encounter error: %s\n", code);
+        vfprintf(a->printer.out, fmt, args);
+        fputc('\n', a->printer.out);
+    }
     va_end(args);
-    fputc('\n', a->printer.out);
     return r;
+}
+
+void admin_say(struct admin *a, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    if (a->printer.is_json) {
+        print_json_pair(&a->printer, NULL, NULL, "Result", fmt, args);
+    } else {
+        vfprintf(a->printer.out, fmt, args);
+        fputc('\n', a->printer.out);
+    }
+    va_end(args);
+}
+
+const char *admin_token(const struct admin *a)
+{
+    return a->token ?: a->settings->token;
 }
 
 int admin_need_kv(struct admin *a)
@@ -38,7 +61,7 @@ int admin_need_kv(struct admin *a)
 static int identity_of_token(struct admin *a, struct auth_identity *ret)
 {
     const struct admin_settings *s = a->settings;
-    const char *token = s->token;
+    const char *token = admin_token(a);
     char *text = NULL;
     size_t size;
     if (!token[0] && s->token_file[0] && path_exists(a->node, s->token_file)) {
@@ -65,7 +88,7 @@ static int identity_make(struct admin *a, struct auth_identity *ret)
 {
     const struct admin_settings *s = a->settings;
     bool has_key = s->cluster_key[0] || (s->kv_path[0] && !s->token[0]);
-    if (!has_key) return identity_of_token(a, ret);
+    if (!has_key || a->token) return identity_of_token(a, ret);
     *ret = (struct auth_identity){ .kind = AUTH_SERVER };
     if (s->cluster_key[0]) {
         int r = auth_cluster_key_parse(s->cluster_key, ret->key);
@@ -77,6 +100,15 @@ static int identity_make(struct admin *a, struct auth_identity *ret)
     return r < 0 ? admin_fail(a, r, "the store in %s has no cluster key: run init-cluster",
                               s->kv_path)
                  : 0;
+}
+
+/* Why there is no cluster manager: who answers and refuses is another matter than silence. */
+static const char *connect_failure(struct admin *a, int r)
+{
+    const struct admin_settings *s = a->settings;
+    if (r == -ERR_AUTH_FAIL) return "the cluster manager refused the token or the key";
+    return arena_printf(&a->arena, "no cluster manager answers at %s within %.1f s (%s)",
+                        s->mgmtd.items[0], (double)s->timeout_ns / SEC, error_sentence(r));
 }
 
 int admin_need_mgmtd(struct admin *a)
@@ -102,13 +134,15 @@ int admin_need_mgmtd(struct admin *a)
                                             .servers = servers,
                                             .server_count = s->mgmtd.count,
                                             .identity = &identity };
-    a->mgmtd = mgmtd_client_new(a->node, &options);
+    cleanup_(mgmtd_client_freep) struct mgmtd_client *mgmtd = mgmtd_client_new(a->node, &options);
+    FIBER_TIMEOUT(s->timeout_ns);
     if (identity.kind == AUTH_TOKEN) {
-        r = mgmtd_client_start_session(a->mgmtd, NODE_CLIENT, a->client, "admin_cli");
-        if (r < 0) return admin_fail(a, r, "the cluster manager refused the token");
+        r = mgmtd_client_start_session(mgmtd, NODE_CLIENT, a->client, "admin_cli");
+        if (r < 0) return admin_fail(a, r, "%s", connect_failure(a, r));
     }
-    r = mgmtd_client_wait_ready(a->mgmtd);
-    if (r < 0) return admin_fail(a, r, "no cluster manager answers at %s", s->mgmtd.items[0]);
+    r = mgmtd_client_wait_ready(mgmtd);
+    if (r < 0) return admin_fail(a, r, "%s", connect_failure(a, r));
+    a->mgmtd = TAKE_PTR(mgmtd);
     return 0;
 }
 
@@ -133,14 +167,27 @@ int admin_need_storage(struct admin *a)
     return 0;
 }
 
+static void disconnect(struct admin *a)
+{
+    a->storage = storage_client_free(a->storage);
+    a->meta = meta_client_free(a->meta);
+    a->mgmtd = mgmtd_client_free(a->mgmtd);
+}
+
+void admin_switch_token(struct admin *a, const char *token)
+{
+    disconnect(a);
+    free(a->token);
+    a->token = xstrdup(token);
+}
+
 void admin_close(struct admin *a)
 {
-    storage_client_free(a->storage);
-    meta_client_free(a->meta);
-    mgmtd_client_free(a->mgmtd);
+    disconnect(a);
     if (a->kv) kv_close(a->kv);
     arena_done(&a->arena);
     free(a->cwd);
+    free(a->token);
 }
 
 struct routing *admin_routing(struct admin *a)
@@ -190,8 +237,7 @@ int admin_storage(struct admin *a, uint32_t node_id, const struct rpc_method *me
 
 void admin_meta_base(struct admin *a, struct meta_base *base)
 {
-    struct user_info user = { .uid = a->uid, .gid = a->gid };
-    meta_base_init(a->meta, &user, base);
+    meta_base_init(a->meta, &a->user, base);
 }
 
 const char *admin_path(struct admin *a, const char *path)
@@ -204,8 +250,7 @@ int admin_walk(struct admin *a, const char *path, bool follow, struct inode *ret
 {
     int r = admin_need_meta(a);
     if (r < 0) return r;
-    struct user_info user = { .uid = a->uid, .gid = a->gid };
-    r = meta_walk(a->meta, &user, &a->arena, admin_path(a, path), follow, ret);
+    r = meta_walk(a->meta, &a->user, &a->arena, admin_path(a, path), follow, ret);
     return r < 0 ? admin_fail(a, r, "%s: %s", path, error_sentence(r)) : 0;
 }
 
@@ -213,7 +258,6 @@ int admin_walk_parent(struct admin *a, const char *path, struct inode *ret, stru
 {
     int r = admin_need_meta(a);
     if (r < 0) return r;
-    struct user_info user = { .uid = a->uid, .gid = a->gid };
-    r = meta_walk_parent(a->meta, &user, &a->arena, admin_path(a, path), ret, ret_name);
+    r = meta_walk_parent(a->meta, &a->user, &a->arena, admin_path(a, path), ret, ret_name);
     return r < 0 ? admin_fail(a, r, "%s: %s", path, error_sentence(r)) : 0;
 }

@@ -13,7 +13,7 @@ const struct command_spec *command_find(const char *name)
     return NULL;
 }
 
-static int unknown_command(struct admin *a, const char *name)
+int command_unknown(struct admin *a, const char *name)
 {
     const char *names[256];
     size_t count = 0;
@@ -37,6 +37,20 @@ static bool take_json(char **words, uint32_t *count)
     return false;
 }
 
+static int run_command(struct admin *a, const struct command_spec *c, const char *piece,
+                       const struct arguments *args)
+{
+    /* What these say is not part of a JSON document. */
+    FILE *out = a->printer.is_json ? stderr : a->printer.out;
+    uint64_t begin_ns = node_now_ns(a->node);
+    if (a->settings->verbose) fprintf(out, "> Execute %s\n", piece);
+    FIBER_TIMEOUT(a->is_interactive ? 3600 * SEC : 24 * 3600 * SEC);
+    int r = c->run(a, args);
+    if (a->settings->profile)
+        fprintf(out, "> Time: %.3f s\n", (double)(node_now_ns(a->node) - begin_ns) / SEC);
+    return r;
+}
+
 static int run_piece(struct admin *a, const char *piece)
 {
     char **words;
@@ -50,14 +64,13 @@ static int run_piece(struct admin *a, const char *piece)
         const struct command_spec *c = command_find(words[0]);
         struct arguments args;
         if (!c) {
-            r = unknown_command(a, words[0]);
+            r = command_unknown(a, words[0]);
         } else if ((r = arguments_parse(&a->arena, c->arguments, words + 1, count - 1, &args,
                                         &error)) < 0) {
             admin_fail(a, r, "%s\nUsage: %s %s", error, c->name,
                        arguments_usage(&a->arena, c->arguments));
         } else {
-            FIBER_TIMEOUT(a->is_interactive ? 3600 * SEC : 24 * 3600 * SEC);
-            r = c->run(a, &args);
+            r = run_command(a, c, piece, &args);
         }
     }
     a->printer.is_json = was_json;
@@ -75,6 +88,7 @@ int admin_run_line(struct admin *a, const char *line)
     for (uint32_t i = 0; i < count; i++) {
         int r = run_piece(a, pieces[i]);
         if (first >= 0 && r < 0) first = r;
+        if (r < 0 && a->settings->stops_at_failure) break;
     }
     fflush(a->printer.out);
     return first;
