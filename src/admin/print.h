@@ -2,8 +2,8 @@
  *
  * A table has a header row; each column is as wide as its widest cell and two spaces, the last is
  * not padded. A block is a list of names with values. With --json a table is an array of objects, a
- * block one object, in which a name that comes twice has an array; keys are the header words, values
- * text. Nothing is printed before *_end().
+ * block one object, in which a name that comes twice has an array; keys are the header words,
+ * values text. Nothing is printed before *_end().
  */
 #pragma once
 #include "base/arena.h"
