@@ -52,7 +52,7 @@ static void ioctl_inode(fuse_req_t req, struct mount_inode *mi, unsigned cmd, co
         r = flags_set(req, mi, flags);
         break;
     case HF3FS_IOC_FSYNC:
-        r = writes_settle(mi, false);
+        r = writes_settle(mi);
         if (r < 0) break;
         reply_u32(req, 0);
         mi->has_change_seen = false;

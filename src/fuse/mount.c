@@ -224,7 +224,7 @@ static void settle_open_files(struct mount *m)
         if (!mi || (writes_are_pending(mi) && !m->settings->periodic_sync_flush)) continue;
         FIBER_TIMEOUT(m->settings->timeout_ns);
         mount_inode_pin(mi);
-        int r = writes_settle(mi, false);
+        int r = writes_settle(mi);
         if (r < 0 && r != -ERR_CANCELED)
             log_warn(&m->node->log, r, "inode %llx was not settled", (unsigned long long)mi->id);
         mount_inode_unpin(mi);
@@ -411,6 +411,7 @@ static int serve_mounted(struct mount *m)
     scope_init(&m->requests, sched_current());
     m->requests.local = m->node;
     r = fiber_spawn(&m->requests, "periodic-sync", periodic_run, m);
+    if (r >= 0) r = fiber_spawn(&m->requests, "closed-files", session_ends_run, m);
     if (r >= 0) r = fiber_spawn(&m->requests, "read-ahead", readahead_run, m);
     if (r >= 0) r = serve_requests(m);
     {
@@ -419,6 +420,9 @@ static int serve_mounted(struct mount *m)
         fuse_session_unmount(m->session); /* no new requests; what runs still answers */
         settle_open_files(m);
         scope_done(&m->requests);
+        /* Without an answer they are pruned, as those of a mount that was killed. */
+        int sent = session_ends_send(m);
+        if (sent < 0) log_warn(&m->node->log, sent, "closed files are left to be pruned");
     }
     fuse_session_destroy(m->session);
     return r == -ERR_CANCELED ? 0 : r;
@@ -470,6 +474,8 @@ int fuse_run(struct node *node, struct fuse_settings *settings)
     map_init(&m.inodes, node_random_u64(node));
     map_init(&m.running, node_random_u64(node));
     list_init(&m.free_buffers);
+    list_init(&m.open_files);
+    session_ends_init(&m.session_ends);
     fiber_semaphore_init(&m.request_slots, MOUNT_REQUEST_COUNT_MAX);
     m.metric_requests = metrics_cell(node->metrics, "fuse.requests");
     m.metric_errors = metrics_cell(node->metrics, "fuse.errors");
@@ -485,6 +491,7 @@ int fuse_run(struct node *node, struct fuse_settings *settings)
         mgmtd_client_free(m.mgmtd);
     }
     inode_table_done(&m);
+    session_ends_done(&m.session_ends);
     map_done(&m.running);
     buffers_free(&m);
     user_config_free(m.users);

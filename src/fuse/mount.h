@@ -19,6 +19,13 @@
 
 enum { MOUNT_REQUEST_BYTES = (1 << 20) + 8192, MOUNT_REQUEST_COUNT_MAX = 512 };
 
+/* Sessions that ended and that meta does not know of yet. */
+struct session_ends {
+    struct open_file *items;
+    uint32_t count, capacity;
+    struct wait_queue any;
+};
+
 struct mount {
     struct node *node;
     struct fuse_settings *settings;
@@ -28,7 +35,9 @@ struct mount {
     struct storage_client *storage;
     struct routing *routing;
     struct uuid client;
-    struct map inodes; /* fuse_ino_t -> struct mount_inode * */
+    struct map inodes;      /* fuse_ino_t -> struct mount_inode * */
+    struct list open_files; /* of struct mount_file */
+    struct session_ends session_ends;
     struct scope requests;
     struct fiber_semaphore request_slots;
     struct list free_buffers;
@@ -61,6 +70,7 @@ struct mount_inode {
 
 /* An open file; its address is fi->fh. */
 struct mount_file {
+    struct list link; /* mount.open_files */
     struct mount_inode *mi;
     int flags;
     bool writes;
@@ -111,8 +121,8 @@ int write_through(struct mount_inode *mi, const void *data, size_t size,
                   uint64_t offset) fiber_fn must_check;
 /* Everything written so far is on the chunks, or has failed: writes_take_error(). */
 int writes_flush(struct mount_inode *mi) fiber_fn must_check;
-/* And its length and times are known to meta; @closing ends the session. */
-int writes_settle(struct mount_inode *mi, bool closing) fiber_fn must_check;
+/* And its length and times are known to meta. */
+int writes_settle(struct mount_inode *mi) fiber_fn must_check;
 /* The first error of writes that had returned already, once: for write, flush and fsync, as Linux
  * does. */
 int writes_take_error(struct mount_inode *mi) must_check;
@@ -123,9 +133,20 @@ int64_t writes_mtime_ns(const struct mount_inode *mi); /* of unsettled writes; 0
 /* After a truncate to @length: unsettled ends beyond it are void. */
 void writes_truncated(struct mount_inode *mi, uint64_t length, uint32_t generation);
 void writes_free(struct mount_inode *mi);
+
+/* ---- sessions of open files (open_session.c) ---- */
+
+void session_ends_init(struct session_ends *e);
+void session_ends_done(struct session_ends *e);
 /* Makes sure meta has a session of this mount for the inode. */
 int session_ensure(struct mount_inode *mi, fuse_req_t req, bool writes) fiber_fn must_check;
-int session_close(struct mount_inode *mi) fiber_fn must_check;
+/* Ends the inode's session unless a handle still needs it; meta hears of it soon. */
+void session_end_unused(struct mount_inode *mi);
+/* Ends one that no inode here has. */
+void session_end(struct mount *m, uint64_t inode, struct uuid session);
+/* Tells meta of all ends up to now. */
+int session_ends_send(struct mount *m) fiber_fn must_check;
+int session_ends_run(void *mount); /* a fiber: sends ends as they come, until cancelled */
 
 /* ---- the virtual tree (virt.c) ---- */
 

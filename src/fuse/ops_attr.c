@@ -44,7 +44,7 @@ void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     mount_inode_pin(mi);
     int r = 0;
     if (view.flush_on_stat && view.sync_on_stat && writes_are_dirty(mi)) {
-        r = writes_settle(mi, false);
+        r = writes_settle(mi);
     } else {
         r = stat_inode(req, mi);
     }
@@ -90,7 +90,7 @@ static int setattr_call(fuse_req_t req, struct mount_inode *mi, struct setattr_r
     struct inode_reply rep = { 0 };
     base_of_request(req, &set->base);
     /* What was written before comes before; a later settlement must not undo times set now. */
-    int r = writes_are_dirty(mi) ? writes_settle(mi, false) : 0;
+    int r = writes_are_dirty(mi) ? writes_settle(mi) : 0;
     uint64_t change = mi->inode.change;
     if (r >= 0) r = meta_call(mi->mount->meta, RPC_METHOD(meta, setattr), &arena, set, &rep, NULL);
     if (r < 0) return r;

@@ -21,7 +21,9 @@ static bool opens_for_writing(int flags)
 static void file_attach(struct mount_inode *mi, struct fuse_file_info *fi)
 {
     struct mount_file *f = new_zero(struct mount_file);
-    *f = (struct mount_file){ mi, fi->flags, opens_for_writing(fi->flags) };
+    *f =
+        (struct mount_file){ .mi = mi, .flags = fi->flags, .writes = opens_for_writing(fi->flags) };
+    list_push_back(&mi->mount->open_files, &f->link);
     mi->open_count++;
     if (f->writes) mi->writer_count++;
     fi->fh = (uintptr_t)f;
@@ -31,6 +33,8 @@ static void file_detach(struct mount_file *f)
 {
     f->mi->open_count--;
     if (f->writes) f->mi->writer_count--;
+    list_remove(&f->link);
+    session_end_unused(f->mi);
     free(f);
 }
 
@@ -56,7 +60,7 @@ static int open_inode(fuse_req_t req, struct mount_inode *mi, struct fuse_file_i
     struct mount *m = mi->mount;
     bool writes = opens_for_writing(fi->flags);
     /* This mount's own writes come first, so that the answer speaks of them too. */
-    int r = writes_are_dirty(mi) ? writes_settle(mi, false) : 0;
+    int r = writes_are_dirty(mi) ? writes_settle(mi) : 0;
     if (r < 0) return r;
     bool needs_session = writes && (uuid_is_zero(mi->session) || !mi->session_writes);
     if (needs_session) return session_ensure(mi, req, true);
@@ -79,14 +83,16 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     }
     struct mount_inode *mi = mount_inode_get(m, ino);
     mount_inode_pin(mi);
+    file_attach(mi,
+                fi); /* first: a release meanwhile must not end the session that this one finds */
     r = open_inode(req, mi, fi);
     if (r < 0) {
         reply_error(req, r == -ERR_META_NOT_FOUND ? -ERR_META_STALE : r);
     } else {
-        file_attach(mi, fi);
         decide_cache(req, mi, fi, false);
-        if (fuse_reply_open(req, fi) != 0) file_detach(file_of(fi));
+        r = fuse_reply_open(req, fi);
     }
+    if (r < 0) file_detach(file_of(fi));
     mount_inode_unpin(mi);
 }
 
@@ -131,16 +137,8 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
         file_detach(file_of(fi));
         mi->lookup_count--;
     }
-    if (writes && !replaces_session) {
-        /* An existing file that this mount has open already: one session is enough. */
-        struct settle_request close = { .inode = mi->id, .session = create.session, .closing = 1 };
-        struct inode_reply closed = { 0 };
-        meta_base_init(m->meta, &(struct user_info){ 0 }, &close.base);
-        r = meta_call(m->meta, RPC_METHOD(meta, settle), &arena, &close, &closed, NULL);
-        if (r < 0)
-            log_warn(&m->node->log, r, "inode %llx: a second session stays open",
-                     (unsigned long long)mi->id);
-    }
+    /* An existing file that this mount has open already: one session is enough. */
+    if (writes && !replaces_session) session_end(m, mi->id, create.session);
     mount_inode_unpin(mi);
 }
 
@@ -180,7 +178,7 @@ static int append_offset(fuse_req_t req, struct mount_inode *mi, size_t size, ui
     cleanup_arena_ struct arena arena = { 0 };
     struct append_request append = { .inode = mi->id, .length = size };
     struct append_reply rep = { 0 };
-    int r = writes_are_dirty(mi) ? writes_settle(mi, false) : 0;
+    int r = writes_are_dirty(mi) ? writes_settle(mi) : 0;
     if (r < 0) return r;
     uint64_t change = mi->inode.change;
     base_of_request(req, &append.base);
@@ -223,7 +221,7 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off
         reply_error(req, -ERR_META_STALE);
         return;
     }
-    struct mount_file of_page = { mi, O_RDWR, true };
+    struct mount_file of_page = { .mi = mi, .flags = O_RDWR, .writes = true };
     bool is_append = !fi->writepage && (fi->flags & O_APPEND);
     bool is_direct = !fi->writepage && (fi->flags & (O_DIRECT | O_SYNC | O_DSYNC));
     mount_inode_pin(mi);
@@ -234,7 +232,7 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off
         fiber_rwlock_unlock(&mi->io);
     }
     if (r >= 0 && !fi->writepage && (fi->flags & (O_SYNC | O_DSYNC))) {
-        r = writes_settle(mi, false);
+        r = writes_settle(mi);
         if (r >= 0) r = writes_take_error(mi);
     }
     if (r < 0) {
@@ -251,7 +249,7 @@ static void settle_and_reply(fuse_req_t req, struct fuse_file_info *fi)
     struct mount_inode *mi = file_of(fi)->mi;
     request_interruptible(req);
     mount_inode_pin(mi);
-    int r = writes_settle(mi, false), lost = writes_take_error(mi);
+    int r = writes_settle(mi), lost = writes_take_error(mi);
     reply_error(req, lost < 0 ? lost : MIN_OF(r, 0));
     mount_inode_unpin(mi);
 }
@@ -272,18 +270,13 @@ void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     struct mount_inode *mi = f->mi;
     struct mount *m = mi->mount;
     mount_inode_pin(mi);
-    file_detach(f);
     reply_error(req, 0); /* nobody waits for the rest */
-    bool ends_session = !uuid_is_zero(mi->session) &&
-                        (mi->open_count == 0 || (mi->session_writes && !mi->writer_count));
-    if (ends_session) {
-        int r = session_close(mi);
-        /* The session is left to be pruned when this client is gone. */
-        if (r < 0)
-            log_warn(&m->node->log, r, "inode %llx was not closed at meta",
-                     (unsigned long long)mi->id);
-        if (r < 0 && mi->open_count == 0) mi->session = (struct uuid){ 0 };
-    }
+    /* Pages of a mapping may have come after the last flush. */
+    int r = f->writes && mi->writer_count == 1 ? writes_settle(mi) : 0;
+    if (r < 0)
+        log_warn(&m->node->log, r, "inode %llx: what was written last is not settled",
+                 (unsigned long long)mi->id);
+    file_detach(f);
     mount_inode_unpin(mi);
 }
 
@@ -311,7 +304,7 @@ static int extend_to(fuse_req_t req, struct mount_inode *mi, uint64_t length)
                                    .length = length,
                                    .via_open_file = 1 };
     struct inode_reply rep = { 0 };
-    int r = writes_are_dirty(mi) ? writes_settle(mi, false) : 0;
+    int r = writes_are_dirty(mi) ? writes_settle(mi) : 0;
     base_of_request(req, &set.base);
     if (r >= 0) r = meta_call(mi->mount->meta, RPC_METHOD(meta, setattr), &arena, &set, &rep, NULL);
     if (r >= 0) mount_inode_update(mi, &rep.inode);

@@ -92,10 +92,11 @@ static int keep_if_open(fuse_req_t req, fuse_ino_t parent, const char *name)
     struct mount *m = mount_of(req);
     cleanup_arena_ struct arena arena = { 0 };
     bool has_open = false;
-    size_t at = 0;
     struct mount_inode *mi;
-    while (!has_open && (mi = map_next(&m->inodes, &at)))
-        has_open = mi->open_count && uuid_is_zero(mi->session);
+    list_for_each (l, &m->open_files) {
+        const struct mount_file *f = list_entry(l, struct mount_file, link);
+        has_open |= uuid_is_zero(f->mi->session);
+    }
     if (!has_open) return 0;
     struct lookup_request look = { .parent = inode_of_fuse(parent), .name = bytes_of_text(name) };
     struct inode_reply rep = { 0 };

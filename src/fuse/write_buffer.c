@@ -225,76 +225,35 @@ int write_through(struct mount_inode *mi, const void *data, size_t size, uint64_
     return r;
 }
 
-static int settle_call(struct mount_inode *mi, struct write_buffer *w, bool closing)
+static int settle_call(struct mount_inode *mi, struct write_buffer *w)
 {
     cleanup_arena_ struct arena arena = { 0 };
     struct inode_reply rep = { 0 };
-    struct settle_request req = { .inode = mi->id, .session = mi->session, .closing = closing };
-    uint64_t end = w ? w->end : 0;
-    int64_t mtime_ns = w ? w->mtime_ns : 0;
-    if (w && w->needs_settle) {
-        req.wrote = 1;
-        req.length_hint = end;
-        req.generation = mi->inode.generation;
-        req.mtime_ns = mtime_ns;
-    }
+    struct settle_request req = { .inode = mi->id,
+                                  .wrote = 1,
+                                  .length_hint = w->end,
+                                  .generation = mi->inode.generation,
+                                  .mtime_ns = w->mtime_ns };
     meta_base_init(mi->mount->meta, &(struct user_info){ 0 }, &req.base);
     uint64_t change = mi->inode.change;
     int r = meta_call(mi->mount->meta, RPC_METHOD(meta, settle), &arena, &req, &rep, NULL);
     if (r < 0) return r;
-    if (w && w->mtime_ns == mtime_ns && w->end == end) w->needs_settle = false;
-    if (closing) mi->session = (struct uuid){ 0 };
-    if (!rep.inode.mode) return 0; /* the file is gone */
+    if (w->mtime_ns == req.mtime_ns && w->end == req.length_hint) w->needs_settle = false;
     /* The pages in the kernel are of this content if nobody else raised the counter in between. */
-    if (req.wrote && mi->has_change_seen && mi->change_seen == change &&
-        rep.inode.change == change + 1)
+    if (mi->has_change_seen && mi->change_seen == change && rep.inode.change == change + 1)
         mi->change_seen = rep.inode.change;
     mount_inode_update(mi, &rep.inode);
     return 0;
 }
 
-int writes_settle(struct mount_inode *mi, bool closing)
+int writes_settle(struct mount_inode *mi)
 {
     int r = writes_flush(mi);
     struct write_buffer *w = mi->writes;
-    bool has_session = !uuid_is_zero(mi->session);
-    if (!(w && w->needs_settle) && !(closing && has_session)) return r;
-    int locked = w ? fiber_mutex_lock(&w->settle_lock) : 0;
-    if (locked < 0) return locked;
-    int settled = 0;
-    has_session = !uuid_is_zero(mi->session);
-    if ((w && w->needs_settle) || (closing && has_session))
-        settled = settle_call(mi, w, closing && has_session);
-    if (w) fiber_mutex_unlock(&w->settle_lock);
+    if (!w || !w->needs_settle) return r;
+    int settled = fiber_mutex_lock(&w->settle_lock);
+    if (settled < 0) return settled;
+    if (w->needs_settle) settled = settle_call(mi, w);
+    fiber_mutex_unlock(&w->settle_lock);
     return r < 0 ? r : settled;
-}
-
-int session_ensure(struct mount_inode *mi, fuse_req_t req, bool writes)
-{
-    if (!uuid_is_zero(mi->session) && (mi->session_writes || !writes)) return 0;
-    int r = fiber_mutex_lock(&mi->session_lock);
-    if (r < 0) return r;
-    if (uuid_is_zero(mi->session) || (!mi->session_writes && writes)) {
-        cleanup_arena_ struct arena arena = { 0 };
-        struct mount *m = mi->mount;
-        struct open_request open = { .inode = mi->id, .access = writes ? W_OK : R_OK };
-        struct inode_reply rep = { 0 };
-        base_of_request(req, &open.base);
-        open.session = uuid_is_zero(mi->session)
-                           ? (struct uuid){ node_random_u64(m->node), node_random_u64(m->node) | 1 }
-                           : mi->session;
-        r = meta_call(m->meta, RPC_METHOD(meta, open), &arena, &open, &rep, NULL);
-        if (r >= 0) {
-            mi->session = open.session;
-            mi->session_writes = writes;
-            mount_inode_update(mi, &rep.inode);
-        }
-    }
-    fiber_mutex_unlock(&mi->session_lock);
-    return r;
-}
-
-int session_close(struct mount_inode *mi)
-{
-    return writes_settle(mi, true);
 }

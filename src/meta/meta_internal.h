@@ -123,6 +123,8 @@ int on_open(void *self, struct rpc_call *call, const struct open_request *req,
             struct inode_reply *rep);
 int on_settle(void *self, struct rpc_call *call, const struct settle_request *req,
               struct inode_reply *rep);
+int on_close(void *self, struct rpc_call *call, const struct close_request *req,
+             struct empty_record *rep);
 int on_append(void *self, struct rpc_call *call, const struct append_request *req,
               struct append_reply *rep);
 int on_setattr(void *self, struct rpc_call *call, const struct setattr_request *req,

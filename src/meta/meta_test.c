@@ -517,17 +517,22 @@ static void rules_of_sessions(struct world *w, struct arena *a)
     check(collect_once(w->meta) == 0 &&
           w->chunks.remove_count == removed); /* somebody has it open */
     check(stat_of(w, a, file.id).mode == file.mode && stat_of(w, a, file.id).nlink == 0);
-    struct settle_request close = { .base = base_of(w, 0),
-                                    .inode = file.id,
-                                    .session = { 5, 5 },
-                                    .closing = 1,
-                                    .wrote = 1,
-                                    .length_hint = 10,
-                                    .generation = file.generation };
-    check(on_settle(w->meta, &call, &close, &rep) == 0);
+    struct settle_request settle = { .base = base_of(w, 0),
+                                     .inode = file.id,
+                                     .wrote = 1,
+                                     .length_hint = 10,
+                                     .generation = file.generation };
+    check(on_settle(w->meta, &call, &settle, &rep) == 0);
+    struct open_file open[] = { { file.id, { 5, 5 } }, { file.id, { 6, 6 } } };
+    struct close_request close = { .base = base_of(w, 0), .files = { open, ARRAY_SIZE(open) } };
+    struct empty_record none;
+    check(collect_once(w->meta) == 0); /* settled, and still open */
+    check(on_close(w->meta, &call, &close, &none) == 0);
     check(collect_once(w->meta) == 1 && w->chunks.remove_count == removed + 1);
     check(stat_of(w, a, file.id).mode == 0);
-    check(on_settle(w->meta, &call, &close, &rep) == 0); /* a late retry of the close */
+    check(on_close(w->meta, &call, &close, &none) == 0); /* a late retry of the close */
+    open[1].session = (struct uuid){ 0 };
+    check(on_close(w->meta, &call, &close, &none) == -ERR_INVALID_ARG);
 }
 
 static void rules_of_trees(struct world *w, struct arena *a)

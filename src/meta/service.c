@@ -21,6 +21,7 @@ const struct meta_handlers meta_handlers = {
     .remove = on_remove,
     .open = on_open,
     .settle = on_settle,
+    .close = on_close,
     .append = on_append,
     .rename = on_rename,
     .list = on_list,

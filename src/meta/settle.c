@@ -94,10 +94,6 @@ static int settle_txn(struct kv_txn *txn, void *arg)
     }
     if (req->atime_ns > inode->atime_ns) inode->atime_ns = req->atime_ns;
     if (req->wrote || req->atime_ns) inode_store(txn, op->arena, inode);
-    if (req->closing && !uuid_is_zero(req->session)) {
-        struct meta_key key = key_session(req->inode, &req->session);
-        kv_clear(txn, meta_key_bytes(&key));
-    }
     return 0;
 }
 
@@ -118,8 +114,31 @@ int on_settle(void *self, struct rpc_call *call, const struct settle_request *re
         if (r >= 0) r = op_commit(&op, settle_txn);
     }
     inode_unlock(&m->locks, req->inode);
-    /* The file is gone altogether: there is nothing left to settle. */
-    return r == -ERR_META_NOT_FOUND && req->closing ? 0 : r;
+    return r;
+}
+
+/* Nothing is read: a close conflicts with nothing but the collector, which looks for sessions. */
+static int close_txn(struct kv_txn *txn, void *arg)
+{
+    struct op *op = arg;
+    const struct close_request *req = op->request;
+    for (uint32_t i = 0; i < req->files.count; i++) {
+        struct meta_key key = key_session(req->files.items[i].inode, &req->files.items[i].session);
+        kv_clear(txn, meta_key_bytes(&key));
+    }
+    return 0;
+}
+
+int on_close(void *self, struct rpc_call *call, const struct close_request *req,
+             struct empty_record *rep)
+{
+    if (req->files.count > CLOSE_COUNT_MAX)
+        return rpc_fail(call, -ERR_INVALID_ARG, "%u sessions in one close: the most is %d",
+                        req->files.count, CLOSE_COUNT_MAX);
+    for (uint32_t i = 0; i < req->files.count; i++)
+        if (uuid_is_zero(req->files.items[i].session))
+            return rpc_fail(call, -ERR_INVALID_ARG, "a session to close is zero");
+    return op_transact(self, call, &req->base, close_txn, req, rep);
 }
 
 static int append_txn(struct kv_txn *txn, void *arg)

@@ -112,10 +112,21 @@ WIRE_RECORD(open_request, OPEN_REQUEST)
     F(u64, length_hint, "end of the furthest write of this session")                               \
     F(u32, generation, "of the hint; an older one makes meta ask the storage")                     \
     F(i64, mtime_ns, "0: unchanged")                                                               \
-    F(i64, atime_ns, "0: unchanged")                                                               \
-    F(uuid, session, "close: ends it; sync: keeps it (may be zero)")                               \
-    F(u8, closing, "")
+    F(i64, atime_ns, "0: unchanged")
 WIRE_RECORD(settle_request, SETTLE_REQUEST)
+
+/* Ends sessions of open files, after what was written under them was settled. Unknown ones are no
+ * error: a retry finds them gone. */
+enum { CLOSE_COUNT_MAX = 1024 };
+#define OPEN_FILE(F)                                                                               \
+    F(u64, inode, "")                                                                              \
+    F(uuid, session, "")
+WIRE_RECORD(open_file, OPEN_FILE)
+WIRE_LIST(open_file)
+#define CLOSE_REQUEST(F)                                                                           \
+    F(meta_base, base, "")                                                                         \
+    F(open_file_list, files, "at most CLOSE_COUNT_MAX")
+WIRE_RECORD(close_request, CLOSE_REQUEST)
 
 /* Reserves [offset, offset + length) behind the present end of the file. */
 #define APPEND_REQUEST(F)                                                                          \
@@ -263,6 +274,7 @@ WIRE_RECORD(drop_user_cache_request, DROP_USER_CACHE_REQUEST)
     M(s, 15, setattr, setattr_request, inode_reply)                                                \
     M(s, 16, session_prune, base_request, count_reply)                                             \
     M(s, 17, drop_user_cache, drop_user_cache_request, empty_record)                               \
+    M(s, 18, close, close_request, empty_record)                                                   \
     M(s, 20, stat, stat_request, stat_reply)                                                       \
     M(s, 30, xattr_get, xattr_request, xattr_reply)                                                \
     M(s, 31, xattr_set, xattr_request, empty_record)                                               \

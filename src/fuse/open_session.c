@@ -1,0 +1,118 @@
+/* open_session.c - sessions at meta of files that are open here: they keep the chunks of a file that
+ * is unlinked meanwhile.
+ *
+ * An inode has at most one. Nobody waits for the end of one, so ends gather for a moment and go to
+ * meta many in one transaction.
+ */
+#include "fuse/mount.h"
+
+#define GATHER_NS (10 * MSEC)
+#define PAUSE_NS  SEC
+
+void session_ends_init(struct session_ends *e)
+{
+    *e = (struct session_ends){ 0 };
+    wait_queue_init(&e->any);
+}
+
+void session_ends_done(struct session_ends *e)
+{
+    free(e->items);
+}
+
+void session_end(struct mount *m, uint64_t inode, struct uuid session)
+{
+    struct session_ends *e = &m->session_ends;
+    if (e->count == e->capacity) {
+        e->capacity = e->capacity ? e->capacity * 2 : 64;
+        e->items = xrealloc(e->items, e->capacity * sizeof *e->items);
+    }
+    e->items[e->count++] = (struct open_file){ inode, session };
+    wait_queue_wake_one(&e->any);
+}
+
+/* A file that is unlinked keeps any session to its last handle, readers' too. */
+static bool session_is_needed(const struct mount_inode *mi)
+{
+    bool serves_readers = !mi->session_writes || mi->inode.nlink == 0;
+    return serves_readers ? mi->open_count > 0 : mi->writer_count > 0;
+}
+
+void session_end_unused(struct mount_inode *mi)
+{
+    if (uuid_is_zero(mi->session) || session_is_needed(mi)) return;
+    session_end(mi->mount, mi->id, mi->session);
+    mi->session = (struct uuid){ 0 };
+}
+
+/* What meta refuses is dropped: it goes when this client is gone. */
+static int send_some(struct mount *m) fiber_fn
+{
+    struct session_ends *e = &m->session_ends;
+    cleanup_arena_ struct arena arena = { 0 };
+    uint32_t count = MIN_OF(e->count, (uint32_t)CLOSE_COUNT_MAX);
+    struct close_request req = { .files = { arena_array(&arena, struct open_file, count), count } };
+    struct empty_record rep;
+    memcpy(req.files.items, e->items, count * sizeof *e->items);
+    meta_base_init(m->meta, &(struct user_info){ 0 }, &req.base);
+    int r = meta_call(m->meta, RPC_METHOD(meta, close), &arena, &req, &rep, NULL);
+    bool comes_again = r < 0 && (r == -ERR_CANCELED || error_action(r) != ACTION_FAIL);
+    if (r < 0)
+        log_warn(&m->node->log, r, "%u closed files are %s", count,
+                 comes_again ? "still open at meta, to be closed later"
+                             : "open at meta until this mount ends");
+    if (comes_again) return r;
+    memmove(e->items, e->items + count, (e->count - count) * sizeof *e->items);
+    e->count -= count;
+    return 0;
+}
+
+int session_ends_send(struct mount *m)
+{
+    while (m->session_ends.count) {
+        int r = send_some(m);
+        if (r < 0) return r;
+    }
+    return 0;
+}
+
+int session_ends_run(void *arg)
+{
+    struct mount *m = arg;
+    uint64_t pause_ns = 0;
+    for (;;) {
+        int r = pause_ns ? fiber_sleep(pause_ns) : 0;
+        while (r >= 0 && !m->session_ends.count)
+            r = wait_queue_wait(&m->session_ends.any, "closed files");
+        if (r >= 0) r = fiber_sleep(GATHER_NS);
+        if (r < 0) return r;
+        r = session_ends_send(m);
+        if (r == -ERR_CANCELED) return r;
+        pause_ns = r < 0 ? PAUSE_NS : 0;
+    }
+}
+
+int session_ensure(struct mount_inode *mi, fuse_req_t req, bool writes)
+{
+    if (!uuid_is_zero(mi->session) && (mi->session_writes || !writes)) return 0;
+    int r = fiber_mutex_lock(&mi->session_lock);
+    if (r < 0) return r;
+    if (uuid_is_zero(mi->session) || (!mi->session_writes && writes)) {
+        cleanup_arena_ struct arena arena = { 0 };
+        struct mount *m = mi->mount;
+        struct open_request open = { .inode = mi->id, .access = writes ? W_OK : R_OK };
+        struct inode_reply rep = { 0 };
+        base_of_request(req, &open.base);
+        open.session = uuid_is_zero(mi->session)
+                           ? (struct uuid){ node_random_u64(m->node), node_random_u64(m->node) | 1 }
+                           : mi->session;
+        r = meta_call(m->meta, RPC_METHOD(meta, open), &arena, &open, &rep, NULL);
+        if (r >= 0) {
+            mi->session = open.session;
+            mi->session_writes = writes;
+            mount_inode_update(mi, &rep.inode);
+        }
+    }
+    fiber_mutex_unlock(&mi->session_lock);
+    return r;
+}
