@@ -97,11 +97,11 @@ static int create_file(struct worker *w, struct arena *arena, struct bytes name)
     base_init(w, &create.base);
     int r = meta_call(w->meta, RPC_METHOD(meta, create), arena, &create, &rep, NULL);
     if (r < 0 || !w->bench->opens) return r;
-    struct settle_request settle = { .inode = rep.inode.id,
-                                     .session = create.session,
-                                     .closing = 1 };
-    base_init(w, &settle.base);
-    return meta_call(w->meta, RPC_METHOD(meta, settle), arena, &settle, &rep, NULL);
+    struct open_file open = { rep.inode.id, create.session };
+    struct close_request close = { .files = { &open, 1 } };
+    struct empty_record closed;
+    base_init(w, &close.base);
+    return meta_call(w->meta, RPC_METHOD(meta, close), arena, &close, &closed, NULL);
 }
 
 static int one_operation(struct worker *w, struct arena *arena, uint32_t i) fiber_fn
