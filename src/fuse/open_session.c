@@ -1,5 +1,5 @@
-/* open_session.c - sessions at meta of files that are open here: they keep the chunks of a file that
- * is unlinked meanwhile.
+/* open_session.c - sessions at meta of files that are open here: they keep the chunks of a file
+ * that is unlinked meanwhile.
  *
  * An inode has at most one. Nobody waits for the end of one, so ends gather for a moment and go to
  * meta many in one transaction.
