@@ -1,0 +1,449 @@
+#!/usr/bin/env python3
+"""admin.py - what the admin tool prints: one shot, from a script, typed; exit statuses; JSON.
+
+What differs from run to run (times, pids, hosts, tokens) is masked, all else is compared.
+"""
+# test: quick, 90 s
+import hashlib
+import os
+import pty
+import re
+import select
+import socket
+import time
+
+from cluster import C3FS, TEST_DIR, Cluster, fail, run, wait_until
+
+TIME = (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "<time>")
+RELEASE = (r"\d{6}-(?:dev|rel)-\d+-\d+-[0-9a-f]{8}", "<release>")
+TOKEN = (r"[A-Za-z0-9+/]{24}", "<token>")
+
+
+def normal(text, *masks):
+    """Masked, with the padding of columns made equal."""
+    text = re.sub("   +", "  ", text)
+    for pattern, word in (TIME, RELEASE) + masks:
+        text = re.sub(pattern, word, text)
+    return "\n".join(re.sub("   +", "  ", line).rstrip() for line in text.strip("\n").split("\n"))
+
+
+def same(got, want, *masks):
+    got, want = normal(got, *masks), normal(want, *masks)
+    if got != want:
+        fail("printed:\n%s\nwanted:\n%s" % (got, want))
+
+
+def local(name, text):
+    path = os.path.join(TEST_DIR, name)
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(text)
+    return path
+
+
+# ---- before there is a cluster ----
+
+def test_init():
+    """init-cluster and the first user on a store that no service has opened."""
+    store, token = os.path.join(TEST_DIR, "kv"), os.path.join(TEST_DIR, "first-token")
+    cfg = local("init.toml", 'cluster_id = "new"\nkv_path = "%s"\ntoken_file = "%s"\n' %
+                (store, token))
+    toml = local("mgmtd.toml", "try_adjust_target_order_as_preferred = true\n")
+
+    def admin(*words, status=0):
+        return run(C3FS, "admin", "-cfg", cfg, *words, status=status)
+    want = ("Init filesystem, root directory layout: chain table ChainTableId(1), chunksize "
+            "1048576, stripesize 6\n\n")
+    same(admin("init-cluster --mgmtd %s 1 1048576 6" % toml),
+         want + "Init config for MGMTD version 1\n")
+    same(admin("init-cluster 1 1MB 6"), want)
+    same(admin("init-cluster --mgmtd %s 1 1048576 6" % toml, status=1), """\
+Encounter error: 3007(Exists)
+cluster 'new' in %s: it exists already""" % store)
+    same(admin("init-cluster --mgmtd-config-path %s --allow-config-existed 1 1048576 6" % toml),
+         want + "Init config for MGMTD version 2\n")
+    same(admin("init-cluster 1 1000 6", status=1), """\
+Encounter error: 3013(InvalidFileLayout)
+the chunk size must be a power of two from 64KB to 64MB, the stripe 1 to 1024""")
+    same(admin("--config.cluster_id=other", "init-cluster 1 1MB 6", status=1), """\
+Encounter error: 5003(ClusterIdMismatch)
+cluster 'other' in %s: the peer belongs to another cluster""" % store)
+    same(admin("user-add 1000 joe", status=1), """\
+Encounter error: 5016(NotAdmin)
+user 1000: the first user must be an admin""")
+    same(admin("user-add --root --admin 0 root"), """\
+Uid                0
+Name               root
+Token              <token>(Expired at N/A)
+IsRootUser         true
+IsAdmin            true
+Gid                0
+SupplementaryGids
+the token was written to %s""" % token, TOKEN)
+    if os.stat(token).st_mode & 0o777 != 0o600:
+        fail("others may read the token")
+    admin("user-remove 0")
+    same(admin("user-add --root --admin 0 root").split("\n")[-2],
+         "%s exists already and was left as it is" % token)
+
+
+# ---- lists ----
+
+def test_lists(c):
+    host = (re.escape(socket.gethostname()), "<host>")
+    pids = [(r"\b%d\b" % child["pid"], "<pid>") for child in c.children().values() if child["pid"]]
+    same(c.admin("list-nodes"), """\
+Id    Type     Status               Hostname  Pid    Tags  LastHeartbeatTime  ConfigVersion  ReleaseVersion
+1     MGMTD    PRIMARY_MGMTD        <host>    <pid>  []    N/A                0(UPTODATE)    <release>
+""" + "".join("""\
+%-4d  %-7s  HEARTBEAT_CONNECTED  <host>    <pid>  []    <time>             0(UPTODATE)    <release>
+""" % (n, "META" if n < 1000 else "STORAGE") for n in (101, 102, 1001, 1002, 1003, 1004, 1005)),
+         host, *pids)
+    same(c.admin("list-clients"), """\
+ClientId  ClientStart  SessionStart  LastExtend  ConfigVersion  Hostname  Description  Tags  \
+ReleaseVersion
+Mgmtd Bootstrapping  The client list may be incomplete""")
+    nodes = c.json("list-nodes")
+    if [n["Id"] for n in nodes] != "1 101 102 1001 1002 1003 1004 1005".split():
+        fail("list-nodes --json: %s" % nodes)
+    if c.json("list-clients") != []:
+        fail("list-clients --json is not an empty list")
+    same(c.admin("list-chain-tables"), """\
+ChainTableId  ChainTableVersion  ChainCount  ReplicaCount  Desc
+1             1                  10          3             bootstrap""")
+    chains = c.admin("list-chains").split("\n")
+    same(chains[0], "ChainId  ReferencedBy  ChainVersion  Status  PreferredOrder  Target  Target  "
+         "Target")
+    same(chains[1], "900100001  1  1  SERVING  [<t>,<t>,<t>]  <t>(SERVING-UPTODATE)  "
+         "<t>(SERVING-UPTODATE)  <t>(SERVING-UPTODATE)", (r"\b100[0-9]{9}\b", "<t>"))
+    same(c.admin("list-chains -t 1").split("\n")[0],
+         "ChainId  ChainTable  ChainTableVersion  ChainVersion  Status  PreferredOrder  Target  "
+         "Target  Target")
+    if len(c.json("list-chains -t 1")) != 10 or len(c.json("list-targets")) != 30:
+        fail("not ten chains of three targets")
+    same(c.admin("list-targets -c 900100001"), """\
+TargetId  ChainId  Role  PublicState  LocalState  NodeId  DiskIndex  UsedSize
+<t>  900100001  HEAD    SERVING  UPTODATE  <n>  0  <size>
+<t>  900100001  MIDDLE  SERVING  UPTODATE  <n>  0  <size>
+<t>  900100001  TAIL    SERVING  UPTODATE  <n>  0  <size>""", (r"\b100[0-9]{9}\b", "<t>"),
+         (r"\b100[1-5]\b", "<n>"), (r"(?m)\d+$", "<size>"))
+    same(c.admin("list-chains -t 7", status=1), """\
+Encounter error: 5007(InvalidChainTable)
+there is no chain table 7 of that version""")
+    same(c.admin("list-targets --orphan"), "TargetId  LocalState  NodeId  DiskIndex  UsedSize")
+
+
+# ---- targets, chains, tables ----
+
+def test_chains(c):
+    script = "".join(
+        "create-target --node-id %d --disk-index 0 --target-id %d --chain-id %d "
+        "--use-new-chunk-engine\n" % (1001 + i, 200 + 10 * chain + i, 800 + chain)
+        for chain in (1, 2) for i in range(3))
+    want = "".join("Create target %d on disk 0 of %d succeeded\n" % (200 + 10 * chain + i, 1001 + i)
+                   for chain in (1, 2) for i in range(3))
+    with open(local("create_target_cmd.txt", script), encoding="utf-8") as f:
+        same(c.admin(stdin=f), want)  # lines from standard input
+
+    def orphans():
+        return [t["TargetId"] for t in c.json("list-targets --orphan")]
+    wait_until(20, "the targets are known", lambda: sorted(orphans()) ==
+               "210 211 212 220 221 222".split())
+    chains = local("chains.csv", "ChainId,TargetId,TargetId,TargetId\n801,210,211,212\n"
+                   "802,220,221,222\n")
+    table = local("table.csv", "ChainId\n801\n802\n")
+    same(c.admin("upload-chains", chains), "Upload 2 chains succeeded")
+    same(c.admin("upload-chains " + chains), "Upload 2 chains succeeded")
+    same(c.admin("upload-chain-table --desc stage 7 " + table),
+         "Upload ChainTableId(7) of ChainTableVersion(1) succeeded")
+    same(c.admin("upload-chain-table 7 " + table),
+         "Upload ChainTableId(7) of ChainTableVersion(1) succeeded")
+    short = local("short.csv", "ChainId\n802\n")
+    same(c.admin("upload-chain-table 7 " + short),
+         "Upload ChainTableId(7) of ChainTableVersion(2) succeeded")
+    same(c.admin("list-chain-tables"), """\
+ChainTableId  ChainTableVersion  ChainCount  ReplicaCount  Desc
+1             1                  10          3             bootstrap
+7             1                  2           3             stage
+7             2                  1           3             stage""")
+    wait_until(30, "the new chains serve", lambda: c.chains_serve())
+    same(c.admin("list-chains -t 7 -v 1"), """\
+ChainId  ChainTable  ChainTableVersion  ChainVersion  Status  PreferredOrder  Target  Target  Target
+801  7  1  <v>  SERVING  []  210(SERVING-UPTODATE)  211(SERVING-UPTODATE)  212(SERVING-UPTODATE)
+802  7  1  <v>  SERVING  []  220(SERVING-UPTODATE)  221(SERVING-UPTODATE)  222(SERVING-UPTODATE)""",
+         (r"(?<=7  1  )\d+", "<v>"))
+    out = os.path.join(TEST_DIR, "dumped.csv")
+    same(c.admin("dump-chain-table 7 %s -v 1" % out),
+         "Dump ChainTableId(7) of ChainTableVersion(1) to %s succeeded" % out)
+    with open(out, encoding="utf-8") as f:
+        same(f.read(), "ChainId\n801\n802\n")
+    same(c.admin("upload-chains -d %s; upload-chain-table -d 1 %s" % (out, out + "2")), "")
+    with open(out, encoding="utf-8") as f:
+        same(f.read(), "ChainId,TargetId,TargetId\n100001,10001,20001\n100002,10002,20002\n")
+    same(c.admin("set-preferred-target-order 801 212 211 210"), """\
+ChainId  801
+ChainVersion  <v>
+Target  210(SERVING)
+Target  211(SERVING)
+Target  212(SERVING)
+PreferredOrder  [212,211,210]""", (r"(?m)(?<=ChainVersion  )\d+", "<v>"))
+    block = c.json("set-preferred-target-order 801 210 211 212")
+    if block["Target"] != ["210(SERVING)", "211(SERVING)", "212(SERVING)"]:
+        fail("a name that comes twice is no list: %s" % block)
+    bad = local("bad.csv", "ChainId,TargetId\n801,\n")
+    same(c.admin("upload-chains " + bad, status=1), """\
+Encounter error: 33(InvalidFormat)
+%s, line 2: '801,' is not a chain id up to 4294967295 and 1 to 16 targets""" % bad)
+    other = local("other.csv", "ChainId,TargetId\n801,999\n")
+    same(c.admin("upload-chains " + other, status=1), """\
+Encounter error: 5007(InvalidChainTable)
+set_chains: chain 801 exists with other targets""")
+    same(c.admin("upload-chains /nowhere", status=1).split("\n")[1], "cannot read /nowhere")
+    same(c.admin("upload-chain-table 7 " + local("none.csv", "ChainId\n5\n"), status=1), """\
+Encounter error: 5012(ChainNotFound)
+set_chain_table: chain 5 does not exist""")
+
+
+# ---- configurations ----
+
+def test_config(c):
+    toml = local("meta.toml", "[gc]\nconcurrency = 16\n")
+    same(c.admin("set-config -t META -f %s --desc first" % toml), "Succeed\nConfigVersion 1\n",
+         (r"ConfigVersion +", "ConfigVersion "))
+    same(c.admin("get-config -l"), """\
+Type     ConfigVersion
+MGMTD    N/A
+META     1
+STORAGE  N/A
+CLIENT   N/A
+FUSE     N/A""")
+    out = os.path.join(TEST_DIR, "got.toml")
+    same(c.admin("get-config -t meta -o " + out), """\
+NodeType       META
+ConfigVersion  1
+ConfigDesc     first
+OutputFile     %s""" % out)
+    with open(out, encoding="utf-8") as f:
+        same(f.read(), "[gc]\nconcurrency = 16\n")
+    same(c.admin("get-config -t META -k gc.concurrency").split("\n")[-2], "16")
+    if c.json("get-config -t META")["Content"] != "[gc]\nconcurrency = 16\n":
+        fail("get-config --json lacks the content")
+    same(c.admin("get-config -t META -k gc.x", status=1).split("\n")[1],
+         "the configuration has no key 'gc.x'")
+    same(c.admin("get-config", status=2).split("\n")[1],
+         "exactly one of --type and --list is needed")
+    same(c.admin("set-config -t STRAGE -f " + toml, status=1).split("\n")[1],
+         "--type: 'STRAGE' is none of MGMTD, META, STORAGE, CLIENT, FUSE")
+    broken = local("broken.toml", "a = \n")
+    same(c.admin("set-config -t META -f " + broken, status=1).split("\n")[1],
+         "%s: line 1, column 5: a value is expected here" % broken)
+
+
+# ---- files ----
+
+def test_files(c):
+    data = os.urandom(3 << 20)[:3000000]
+    path = os.path.join(TEST_DIR, "data")
+    with open(path, "wb") as f:
+        f.write(data)
+    md5 = hashlib.md5(data).hexdigest()
+    crc = (r"\(([0-9A-F]{8})\)", "(<crc>)")
+    same(c.admin("mkdir /d; mkdir -p /d/x/y --perm 0700; create /d/f -p 0640; "
+                 "ln f /d/link; mkdir /wide --chunk-size 64KB --stripe-size 2"), "")
+    same(c.admin("write-file /d/f -i " + path),
+         "write length 3000000, checksum CRC32C(<crc>), md5 " + md5, crc)
+    same(c.admin("read-file /d/f -o %s.copy" % path),
+         "read length 3000000, checksum CRC32C(<crc>), md5 " + md5, crc)
+    with open(path + ".copy", "rb") as f:
+        if f.read() != data:
+            fail("read-file wrote other bytes")
+    for mode in ("HeadTarget", "TailTarget", "0", "1", "2"):
+        same(c.admin("read-file /d/f --mode " + mode).split("md5 ")[1], md5)
+    same(c.admin("read-file /d/f --offset 1MB --length 5 --hex"), "%08x %s\n%s" % (
+        1 << 20, " ".join("%02x" % b for b in data[1 << 20:][:5]),
+        "read length 5, checksum CRC32C(<crc>), md5 " +
+        hashlib.md5(data[1 << 20:][:5]).hexdigest()), crc)
+    sums = {c.admin("checksum /d/f"), c.admin("checksum /d/f --batch 2 --fillZero")}
+    if len(sums) != 1 or not re.fullmatch(r"/d/f CRC32C\([0-9A-F]{8}\)\n", sums.pop()):
+        fail("checksum: %s" % sums)
+    same(c.admin("checksum --md5 /d/f"), "/d/f " + md5)
+    lists = local("list", "/d/f\n/d/f\n")
+    same(c.admin("checksum --md5 --list " + lists), "/d/f %s\n/d/f %s" % (md5, md5))
+    if c.json("checksum --md5 /d/f") != [{"Path": "/d/f", "Checksum": md5}]:
+        fail("checksum --json")
+    inode = (r"0x[0-9a-f]+", "<inode>")
+    same(c.admin("ls /d"), "f  File  <inode>\nlink  Symlink  <inode>\nx  Directory  <inode>",
+         inode)
+    same(c.admin("ls -s /d"), "f  File  <inode>  <time>  3000000@0  0640\n"
+         "link  Symlink  <inode>  <time>  f  0777\nx  Directory  <inode>  <time>  -  0700", inode)
+    same(c.admin("ls -l 1 /d"), "f  File  <inode>", inode)
+    same(c.admin("stat /d/link"), """\
+Type Symlink
+Inode <inode>
+NLink 1
+Permission 0777
+IFlags 0x00000000
+Uid %d
+Gid %d
+Access <time>
+Change <time>
+Modified <time>
+Target f""" % (os.geteuid(), os.getegid()), (r"0x0000\w+[1-9a-f]\w*", "<inode>"), (" {2,}", " "))
+    want = """\
+Type File
+Inode <inode>
+NLink 1
+Permission 0640
+IFlags 0x00000000
+Uid %d
+Gid %d
+Access <time>
+Change <time>
+Modified <time>
+Length 3000000@0
+Layout-ChainTable 1
+Layout-ChainTableVersion 1
+Layout-ChunkSize 1048576
+Layout-StripeSize 5
+Layout-Type ChainList
+Layout-ChainCount 5""" % (os.geteuid(), os.getegid())
+    masks = ((r"0x0000\w+[1-9a-f]\w*", "<inode>"), (" {2,}", " "))
+    same(c.admin("stat -L --display-layout /d/link"), want, *masks)
+    number = re.search(r"0x\w+[1-9a-f]\w*", c.admin("stat /d/f")).group(0)
+    same(c.admin("stat --inode %s --display-layout" % number), want, *masks)
+    same(c.admin("stat --display-chunks --display-layout /d/f"), want + """
+Layout-Chains last chunk last chunk len last offset chunks bytes
+<chain> 0 1048576 1048576 1 1048576
+<chain> 1 1048576 2097152 1 1048576
+<chain> 2 902848 3000000 1 902848
+<chain> 0 0 0 0 0
+<chain> 0 0 0 0 0
+total 3000000""", (r"9001000\d\d", "<chain>"), *masks)
+    every = c.json("stat --display-all-chunks /d/f")
+    if len(every["Chunks"]) != 9 or every["Inode"]["Length"] != "3000000@0":
+        fail("stat --display-all-chunks --json: %s" % every)
+    wide = c.json("stat --display-layout /wide")
+    if (wide["Layout-ChunkSize"], wide["Layout-StripeSize"]) != ("65536", "2"):
+        fail("the layout of /wide: %s" % wide)
+    same(c.admin("write-file /d/f --value 65 --length 10; read-file /d/f --hex"), """\
+write length 10, checksum CRC32C(<crc>), md5 <md5>
+00000000 41 41 41 41 41 41 41 41 41 41
+read length 10, checksum CRC32C(<crc>), md5 <md5>""", crc, (r"md5 \w+", "md5 <md5>"))
+    same(c.admin("write-file /d/f --value 66 --offset 2 --length 3 --notTruncate; "
+                 "read-file /d/f --hex").split("\n")[1], "00000000 41 41 42 42 42 41 41 41 41 41")
+    same(c.admin("mv /d/f /d/x/g; ls /d/x"), "g  File  <inode>\ny  Directory  <inode>", inode)
+    same(c.admin("getrealpath /d/x/../x/g"), "/d/x/g")
+    same(c.admin("set-perm /d/x/g -p 0600 -u 7; ls -s /d/x").split("\n")[0],
+         "g  File  <inode>  <time>  10@<g>  0600", inode, (r"10@\d+", "10@<g>"))
+    code = c.admin("rm /d", status=1).split("\n")[0]
+    same(code, "Encounter error: 3012(NotEmpty)", (r"\d+\(", "<n>("))
+    same(c.admin("rm -r /d; rm /wide; ls /"), "")
+    same(c.admin("stat /d", status=1).split("\n")[0], "Encounter error: 3000(NotFound)")
+
+
+# ---- the three forms, exit statuses, help ----
+
+def test_forms(c):
+    for words, status in ((("ls", "/"), 0), (("ls /; nosuch; ls /",), 1), (("ls /nope; ls /",), 1),
+                          (("ls --nosuch",), 2), (("stat",), 2), (("ls 'a",), 2),
+                          (("mkdir /q --perm 9",), 2)):
+        c.admin(*words, status=status)
+    same(c.admin("lss", status=1),
+         "Encounter error: 3(InvalidArg)\nUnknown method name: lss; did you mean ls")
+    same(c.admin("list-chains --tabel-id 1", status=2), """\
+Encounter error: 10000(WrongUsage)
+unknown option '--tabel-id'; did you mean '--table-id'?
+Usage: list-chains [-t/--table-id X] [-v/--table-version X]""")
+    same(c.admin("mkdir '/a b' ; create '/a b/c;d'; ls '/a b'; rm -r '/a b'"),
+         "c;d  File  <inode>", (r"0x[0-9a-f]+", "<inode>"))
+    same(c.admin("--config.break_multi_line_command_on_failure=true", "ls /nope; create /not",
+                 status=1).split("\n")[0], "Encounter error: 3000(NotFound)")
+    same(c.admin("ls /"), "")
+    same(c.admin("--config.verbose=true", "current-user").split("\n")[0],
+         "> Execute current-user")
+    with open(local("script", "# a comment\nmkdir /s\n\ncd /s\ncreate f\nls\nnosuch\nrm -r /s\n"),
+              encoding="utf-8") as f:
+        same(c.admin(stdin=f, status=1), """\
+f  File  <inode>
+Encounter error: 3(InvalidArg)
+Unknown method name: nosuch""", (r"0x[0-9a-f]+", "<inode>"))
+    error = c.json("ls /nope", status=1)
+    if error["Error"] != "3000(NotFound)":
+        fail("an error in JSON: %s" % error)
+    same(c.admin("help lss", status=1).split("\n")[1], "Unknown method name: lss; did you mean ls")
+    wanted = """init-cluster list-nodes list-clients user-add user-list user-stat user-set user-remove
+        user-set-token create-target upload-chains upload-chain-table list-chains list-chain-tables
+        list-targets set-config get-config ls stat mkdir rm mv read-file write-file checksum
+        help""".split()
+    names = [line.split()[0] for line in c.admin("help").strip().split("\n")]
+    missing = [name for name in wanted if name not in names]
+    if missing or len(names) != len(set(names)):
+        fail("help lacks %s" % missing)
+    for name in names:
+        text = c.admin("help " + name)
+        if "\nUsage: %s" % name not in text:
+            fail("help %s: %s" % (name, text))
+    run(C3FS, "admin", "--help")
+    run(C3FS, "admin", "--release-version")
+
+
+class Terminal:
+    """The tool at a terminal of its own."""
+
+    def __init__(self, c):
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            os.environ["TERM"] = "dumb"
+            os.execv(C3FS, [C3FS, "admin", "-cfg", c.dir + "/etc/admin_cli.toml"])
+        self.seen = ""
+
+    def wait(self, text):
+        end = time.monotonic() + 20
+        while text not in self.seen:
+            if time.monotonic() > end:
+                fail("the terminal does not show %r but %r" % (text, self.seen))
+            if select.select([self.fd], [], [], 0.1)[0]:
+                self.seen += os.read(self.fd, 65536).decode(errors="replace")
+        self.seen = self.seen.split(text, 1)[1]
+
+    def type(self, text):
+        os.write(self.fd, text.encode())
+
+    def end(self):
+        self.type("\x04")
+        _, status = os.waitpid(self.pid, 0)
+        os.close(self.fd)
+        return os.waitstatus_to_exitcode(status)
+
+
+def test_terminal(c):
+    t = Terminal(c)
+    t.wait("/ > ")
+    t.type("mkdir /t\n")
+    t.wait("/ > ")
+    t.type("cd /t\n")
+    t.wait("/t > ")
+    t.type("mkd\tsub\n")  # completed to "mkdir "
+    t.wait("/t > ")
+    t.type("ls\n")
+    t.wait("sub  Directory  0x")
+    t.type("nosuch\n")
+    t.wait("Unknown method name: nosuch")
+    t.type("rm -r /t\n")
+    t.wait(" > ")
+    if t.end() != 0:
+        fail("a terminal's end is no failure")
+
+
+def main():
+    test_init()
+    with Cluster() as c:
+        test_lists(c)
+        test_forms(c)
+        test_chains(c)
+        test_config(c)
+        test_files(c)
+        test_terminal(c)
+
+
+if __name__ == "__main__":
+    main()
