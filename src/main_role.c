@@ -192,6 +192,9 @@ int role_start_parse(const struct role *role, int argc, char *const *argv,
     }
     if (r < 0) return r;
     memcpy(&start.common, joined.settings, sizeof start.common);
+    start.table = joined.table;
+    start.joined = joined.settings;
+    start.arena = arena;
     r = check_common(&start.common, arena, ret_error);
     if (r < 0) return r;
     start.settings = (char *)joined.settings + common_size();
@@ -237,7 +240,50 @@ int role_wait_signal(struct node *node)
     return signal_wait(node, end_signals, ARRAY_SIZE(end_signals));
 }
 
-struct node *role_node_new(const struct role_start *start, struct loop *loop)
+int role_check_template(const struct role *role, struct arena *arena, struct bytes toml,
+                        const char **ret_error)
+{
+    struct toml_value root;
+    struct joined joined = join(role, arena);
+    int r = toml_parse(arena, toml, &root, ret_error);
+    if (r < 0) return r;
+    r = settings_check_template(joined.table, arena, &root, ret_error);
+    if (r < 0) return r;
+    settings_init(joined.table, joined.settings, arena);
+    r = settings_load(joined.table, joined.settings, arena, &root, ret_error);
+    return r < 0 ? r : check_common(joined.settings, arena, ret_error);
+}
+
+/* On a copy first: nothing is changed by a text that is refused. */
+static int update_settings(const struct role_start *start, struct bytes toml,
+                           const char **ret_error)
+{
+    struct toml_value root;
+    size_t size = common_size() + start->role->settings_size;
+    void *copy = arena_alloc(start->arena, size);
+    memcpy(copy, start->joined, size);
+    /* what the new settings point to must stay */
+    int r = toml_parse(start->arena, arena_copy(start->arena, toml), &root, ret_error);
+    if (r >= 0) r = settings_update(start->table, copy, start->arena, &root, ret_error);
+    if (r >= 0) r = check_common(copy, start->arena, ret_error);
+    if (r >= 0) memcpy(start->joined, copy, size);
+    return r;
+}
+
+static int take_config(void *arg, struct node *node, struct bytes toml)
+{
+    const struct role_start *start = arg;
+    const char *error = NULL;
+    int r = update_settings(start, toml, &error);
+    if (r < 0)
+        return log_error(&node->log, r, "the configuration that was pushed is refused: %s", error);
+    const struct common_settings *common = start->joined;
+    node->log.level = (enum log_level)log_level_parse(common->log_level);
+    log_info(&node->log, "took over a configuration");
+    return 0;
+}
+
+struct node *role_node_new(struct role_start *start, struct loop *loop)
 {
     const struct setting *setting = settings_find(start->role->settings, "node_id");
     char name[64];
@@ -248,6 +294,8 @@ struct node *role_node_new(const struct role_start *start, struct loop *loop)
     }
     struct node *node = node_new(loop, NULL, name);
     node->log.level = (enum log_level)log_level_parse(start->common.log_level);
+    node->take_config = take_config;
+    node->take_config_arg = start;
     return node;
 }
 
@@ -289,7 +337,7 @@ static int main_fiber(void *arg)
     return r;
 }
 
-int role_start_run(const struct role_start *start)
+int role_start_run(struct role_start *start)
 {
     role_block_signals();
     cleanup_(loop_freep) struct loop *loop = NULL;

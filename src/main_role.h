@@ -28,7 +28,10 @@ struct role {
 struct role_start {
     const struct role *role;
     struct common_settings common;
-    void *settings;       /* the role's struct */
+    void *settings;              /* the role's struct */
+    const struct setting *table; /* shared and own ones, over @joined, of which @settings is part */
+    void *joined;
+    struct arena *arena;  /* of all that */
     char *config;         /* all settings as TOML, for --print-config */
     const char *cfg_path; /* NULL: no file */
     bool check_only, print_only, help_only;
@@ -42,14 +45,19 @@ int role_start_parse(const struct role *role, int argc, char *const *argv,
 
 /* Runs the role as the process's only node until SIGTERM or SIGINT, or until it fails. The exit
  * status. */
-int role_start_run(const struct role_start *start);
+int role_start_run(struct role_start *start);
 
-/* Makes the role's node on a loop: "storage-1001", with its log level. */
-struct node *role_node_new(const struct role_start *start, struct loop *loop);
+/* Makes the role's node on a loop: "storage-1001", with its log level. Configurations that are
+ * pushed to it change the settings of @start, which outlives it: all of their HOT keys or nothing. */
+struct node *role_node_new(struct role_start *start, struct loop *loop);
 /* Blocks the signals that signal_wait() is for; before any thread is made. */
 void role_block_signals(void);
 /* Waits for one of them, from a fiber of @node. */
 int role_wait_signal(struct node *node) fiber_fn must_check;
+
+/* Whether @toml may be the configuration of all nodes of the role (config/settings.h). */
+int role_check_template(const struct role *role, struct arena *arena, struct bytes toml,
+                        const char **ret_error) must_check;
 
 /* The whole of a role's main(): exit status 0, 1 after a failure, 2 for a wrong command line. */
 int role_main(const struct role *role, int argc, char *const *argv, const char *const *environment);

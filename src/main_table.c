@@ -10,9 +10,24 @@
 #include "storage/storage.h"
 #include "supervisor/supervisor.h"
 
+/* A configuration is valid when all nodes of its type could run with it. */
+static int validate_config(void *arg, struct arena *arena, enum node_type type, struct bytes toml,
+                           const char **ret_error)
+{
+    static const char *const roles[NODE_TYPE_MAX] = { [NODE_MGMTD] = "mgmtd",
+                                                      [NODE_META] = "meta",
+                                                      [NODE_STORAGE] = "storage",
+                                                      [NODE_FUSE] = "fuse" };
+    for (const struct role *role = role_table; role->name; role++)
+        if (roles[type] && !strcmp(role->name, roles[type]))
+            return role_check_template(role, arena, toml, ret_error);
+    return 0;
+}
+
 static int run_mgmtd(struct node *node, void *settings)
 {
-    return mgmtd_run(node, settings, NULL);
+    struct mgmtd_hooks hooks = { .validate_config = validate_config };
+    return mgmtd_run(node, settings, &hooks);
 }
 
 static int run_meta(struct node *node, void *settings)

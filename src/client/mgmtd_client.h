@@ -36,14 +36,14 @@ int mgmtd_client_call(struct mgmtd_client *c, const struct rpc_method *method,
                       void *reply) fiber_fn must_check;
 
 /* Servers. The callback fills the parts that change (targets, disks; arena memory) just before each
- * heartbeat. */
+ * heartbeat. Configurations that come with the answers go to the node (node.h, take_config), and so
+ * do those of a client's session. */
 struct heartbeat_options {
     uint32_t node_id;
     enum node_type type;
     const char *const *addresses; /* advertised; copied */
     uint32_t address_count;
     void (*fill)(void *arg, struct arena *arena, struct heartbeat_request *request);
-    void (*on_config)(void *arg, uint64_t version, struct bytes toml); /* may be NULL */
     void *arg;
 };
 int mgmtd_client_start_heartbeat(struct mgmtd_client *c,

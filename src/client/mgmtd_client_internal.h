@@ -24,6 +24,7 @@ struct mgmtd_heartbeat {
     uint64_t seq, lease_end_ns;
     uint64_t lease_routing_version, last_lease_end_ns; /* before that one is known, this counts */
     uint64_t config_version;
+    uint8_t config_status;
     bool is_started, is_stopping;
     struct fiber_mutex sending;
     struct event kick;
@@ -63,6 +64,8 @@ struct mgmtd_client {
 int mgmtd_client_try(struct mgmtd_client *c, const struct rpc_method *method,
                      const struct rpc_options *options, const void *request,
                      void *reply) fiber_fn must_check;
+/* Hands a pushed configuration to the node; the status to report with its version. */
+uint8_t mgmtd_client_take_config(struct mgmtd_client *c, struct bytes toml);
 /* True when another instance may do better after this status. */
 bool mgmtd_client_moves_on(int r);
 /* Doubles *pause_ns (0: the first) up to @max_ns and sleeps about that long. */

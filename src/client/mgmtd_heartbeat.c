@@ -32,9 +32,17 @@ static void make_request(struct mgmtd_client *c, struct arena *arena, bool is_st
     request->node.pid = c->node->pid;
     request->node.release = bytes_of_text(release_text());
     request->node.config_version = h->config_version;
+    request->node.config_status = h->config_status;
     if (h->options.fill) h->options.fill(h->options.arg, arena, request);
     if (request->node.hostname.size == 0) request->node.hostname = own_host(h, arena);
     request->node.incarnation = c->incarnation;
+}
+
+uint8_t mgmtd_client_take_config(struct mgmtd_client *c, struct bytes toml)
+{
+    if (!c->node->take_config) return CONFIG_NORMAL;
+    int r = c->node->take_config(c->node->take_config_arg, c->node, toml);
+    return r < 0 ? CONFIG_FAILED : CONFIG_NORMAL;
 }
 
 static void take_reply(struct mgmtd_client *c, uint64_t begin_ns,
@@ -51,8 +59,7 @@ static void take_reply(struct mgmtd_client *c, uint64_t begin_ns,
     }
     if (reply->config_version <= h->config_version) return;
     h->config_version = reply->config_version;
-    if (h->options.on_config)
-        h->options.on_config(h->options.arg, reply->config_version, reply->config);
+    h->config_status = mgmtd_client_take_config(c, reply->config);
 }
 
 /* One heartbeat. *ret_interval_ns: until the next. */

@@ -43,6 +43,8 @@ static int extend(struct mgmtd_client *c, bool is_ending)
     int r = mgmtd_client_try(c, RPC_METHOD(mgmtd, extend_session), &options, &request, &reply);
     if (r < 0) return r;
     session->interval_ns = reply.interval_ns;
+    if (reply.config_version > session->info.config_version)
+        session->info.config_status = mgmtd_client_take_config(c, reply.config);
     session->info.config_version = reply.config_version;
     return 0;
 }

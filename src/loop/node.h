@@ -6,6 +6,7 @@
  * the simulator sim_crash() takes its machine's unsynced bytes with it.
  */
 #pragma once
+#include "base/bytes.h"
 #include "base/log.h"
 #include "base/metrics.h"
 #include "fiber/fiber.h"
@@ -24,6 +25,10 @@ struct node {
     struct metrics *metrics;
     struct fault_table *faults;
     struct scope scope; /* root of all fibers of the node; its local is the node */
+    /* Takes over a configuration that the cluster manager pushes, or refuses all of it and says why
+     * in the log; NULL: there is nothing to configure. Set by whoever runs the node's role. */
+    int (*take_config)(void *arg, struct node *node, struct bytes toml);
+    void *take_config_arg;
 };
 
 /* @name is copied. @machine is NULL on real loops. Never fails. */

@@ -114,6 +114,16 @@ static int chunks_query_length(void *arg, const struct inode *inode, uint64_t *r
 
 static const struct meta_data chunk_data = { chunks_trim, chunks_remove, chunks_query_length };
 
+/* The HOT keys. */
+static void take_hot(const struct meta_settings *s, struct meta_options *ret)
+{
+    ret->gc_delay_ns = s->gc_delay_ns;
+    ret->gc_concurrency = MAX_OF(s->gc_concurrency, 1u);
+    ret->session_scan_ns = MAX_OF(s->session_scan_ns, 100 * MSEC);
+    ret->session_grace_ns = s->session_grace_ns;
+    ret->idempotency_ns = s->idempotency_ns;
+}
+
 static int serve(struct node *node, const struct meta_settings *s, struct kv *kv,
                  struct mgmtd_client *mgmtd, const struct auth_keys *keys,
                  const struct net_address *listen, const char *advertise)
@@ -124,12 +134,8 @@ static int serve(struct node *node, const struct meta_settings *s, struct kv *kv
     cleanup_(storage_client_freep) struct storage_client *storage =
         storage_client_new(node, mgmtd, &storage_options);
     struct chunks chunks = { storage, mgmtd_client_routing(mgmtd) };
-    struct meta_options options = { .node_id = s->node_id,
-                                    .gc_delay_ns = s->gc_delay_ns,
-                                    .gc_concurrency = MAX_OF(s->gc_concurrency, 1u),
-                                    .session_scan_ns = MAX_OF(s->session_scan_ns, 100 * MSEC),
-                                    .session_grace_ns = s->session_grace_ns,
-                                    .idempotency_ns = s->idempotency_ns };
+    struct meta_options options = { .node_id = s->node_id };
+    take_hot(s, &options);
     struct meta *m = meta_new(node, kv, chunks.routing, mgmtd, &chunk_data, &chunks, &options);
     struct rpc_server_options server_options = { .listen = *listen, .keys = keys };
     struct rpc_server *server = NULL;
@@ -152,8 +158,10 @@ static int serve(struct node *node, const struct meta_settings *s, struct kv *kv
     if (r >= 0) r = meta_start_background(m, &jobs);
     log_info(&node->log, "meta %u serves at %s; metadata in %s", s->node_id, addresses[0],
              kv_describe(kv));
-    while (r >= 0)
-        r = fiber_sleep(3600 * SEC);
+    while (r >= 0) {
+        take_hot(s, &m->options); /* what a pushed configuration may have changed */
+        r = fiber_sleep(200 * MSEC);
+    }
     {
         FIBER_SHIELD();
         mgmtd_client_say_stopping(mgmtd, SEC);

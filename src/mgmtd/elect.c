@@ -26,6 +26,7 @@ static int lead(struct mgmtd *m, bool *ret_is_deaf)
              "primary of term %" PRIu64 ": %zu nodes, %zu chains, routing version %" PRIu64,
              s->term, s->nodes.count, s->chains.count, s->version);
     m->state = s;
+    mgmtd_take_own_config(m, s);
     {
         cleanup_scope_ struct scope scope;
         scope_init(&scope, sched_current());
@@ -118,8 +119,10 @@ static int report(struct mgmtd *m, uint64_t seq)
                                          .seq = seq };
     struct heartbeat_reply reply;
     struct rpc_options options = { .timeout_ns = m->options.timing.heartbeat_ns, .arena = &arena };
-    return mgmtd_heartbeat((struct rpc_target){ m->pool, &primary, RPC_CONTROL }, &options,
-                           &request, &reply);
+    r = mgmtd_heartbeat((struct rpc_target){ m->pool, &primary, RPC_CONTROL }, &options, &request,
+                        &reply);
+    if (r >= 0) mgmtd_take_config(m, reply.config_version, reply.config);
+    return r;
 }
 
 int mgmtd_stand_by(void *arg)

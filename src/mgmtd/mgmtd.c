@@ -16,15 +16,35 @@ int mgmtd_validate_config(const struct mgmtd *m, struct arena *arena, enum node_
     struct toml_value root;
     int r = toml_parse(arena, toml, &root, ret_error);
     if (r < 0) return r;
-    if (type == NODE_MGMTD) {
+    const struct mgmtd_hooks *hooks = &m->options.hooks;
+    if (type == NODE_MGMTD && !hooks->validate_config) {
         struct mgmtd_settings settings;
         settings_init(mgmtd_settings_table, &settings, arena);
         r = settings_load(mgmtd_settings_table, &settings, arena, &root, ret_error);
         if (r < 0) return r;
     }
-    const struct mgmtd_hooks *hooks = &m->options.hooks;
     return hooks->validate_config ? hooks->validate_config(hooks->arg, arena, type, toml, ret_error)
                                   : 0;
+}
+
+void mgmtd_take_config(struct mgmtd *m, uint64_t version, struct bytes toml)
+{
+    if (version <= m->self.config_version) return;
+    int r =
+        m->node->take_config ? m->node->take_config(m->node->take_config_arg, m->node, toml) : 0;
+    m->self.config_version = version;
+    m->self.config_status = r < 0 ? CONFIG_FAILED : CONFIG_NORMAL;
+}
+
+void mgmtd_take_own_config(struct mgmtd *m, struct state *s)
+{
+    const struct latest_config *latest = &s->configs[NODE_MGMTD];
+    mgmtd_take_config(m, latest->version, latest->content);
+    struct member_node *self = state_node(s, m->options.node_id);
+    if (!self || self->info->config_version == m->self.config_version) return;
+    self->info->config_version = m->self.config_version;
+    self->info->config_status = m->self.config_status;
+    state_touch(s, &self->record);
 }
 
 static int check_token(void *arg, struct bytes token, struct auth_peer *ret)

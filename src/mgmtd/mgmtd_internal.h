@@ -23,6 +23,10 @@ extern const struct mgmtd_handlers mgmtd_service_handlers;
 /* Checks a configuration's text. */
 int mgmtd_validate_config(const struct mgmtd *m, struct arena *arena, enum node_type type,
                           struct bytes toml, const char **ret_error) must_check;
+/* Takes over a configuration of the type MGMTD that is newer than the last one. */
+void mgmtd_take_config(struct mgmtd *m, uint64_t version, struct bytes toml);
+/* As the primary: the latest of @s; and what list-nodes shows of this instance. */
+void mgmtd_take_own_config(struct mgmtd *m, struct state *s);
 /* elect.c: the fibers that get and keep the lease, and report to the primary while another has
  * it. */
 int mgmtd_elect(void *arg) fiber_fn;

@@ -191,6 +191,7 @@ static int set_config(struct mgmtd *m, struct state *s, const struct set_config_
     if (r == -ERR_INVALID_CONFIG) *ret_why = "the text is too long";
     if (r < 0) return r;
     state_put_config(s, &op.config);
+    if (request->type == NODE_MGMTD) mgmtd_take_own_config(m, s);
     ret->type = request->type;
     ret->version = op.config.version;
     return 0;

@@ -92,8 +92,10 @@ def test_lists(c):
     host = (re.escape(socket.gethostname()), "<host>")
     pids = [(r"\b%d\b" % child["pid"], "<pid>") for child in c.children().values() if child["pid"]]
     same(c.admin("list-nodes"), """\
-Id    Type     Status               Hostname  Pid    Tags  LastHeartbeatTime  ConfigVersion  ReleaseVersion
-1     MGMTD    PRIMARY_MGMTD        <host>    <pid>  []    N/A                0(UPTODATE)    <release>
+Id    Type     Status               Hostname  Pid    Tags  LastHeartbeatTime  \
+ConfigVersion  ReleaseVersion
+1     MGMTD    PRIMARY_MGMTD        <host>    <pid>  []    N/A  \
+0(UPTODATE)    <release>
 """ + "".join("""\
 %-4d  %-7s  HEARTBEAT_CONNECTED  <host>    <pid>  []    <time>             0(UPTODATE)    <release>
 """ % (n, "META" if n < 1000 else "STORAGE") for n in (101, 102, 1001, 1002, 1003, 1004, 1005)),
@@ -370,7 +372,8 @@ Unknown method name: nosuch""", (r"0x[0-9a-f]+", "<inode>"))
     if error["Error"] != "3000(NotFound)":
         fail("an error in JSON: %s" % error)
     same(c.admin("help lss", status=1).split("\n")[1], "Unknown method name: lss; did you mean ls")
-    wanted = """init-cluster list-nodes list-clients user-add user-list user-stat user-set user-remove
+    wanted = """init-cluster list-nodes list-clients user-add user-list user-stat user-set
+        user-remove
         user-set-token create-target upload-chains upload-chain-table list-chains list-chain-tables
         list-targets set-config get-config ls stat mkdir rm mv read-file write-file checksum
         help""".split()
