@@ -48,7 +48,8 @@ int role_start_parse(const struct role *role, int argc, char *const *argv,
 int role_start_run(struct role_start *start);
 
 /* Makes the role's node on a loop: "storage-1001", with its log level. Configurations that are
- * pushed to it change the settings of @start, which outlives it: all of their HOT keys or nothing. */
+ * pushed to it change the settings of @start, which outlives it: all of their HOT keys or nothing.
+ */
 struct node *role_node_new(struct role_start *start, struct loop *loop);
 /* Blocks the signals that signal_wait() is for; before any thread is made. */
 void role_block_signals(void);

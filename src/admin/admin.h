@@ -20,7 +20,7 @@
       "file with the user's token")                                                                \
     S(TEXT, token, "user_info.token", "", NODE, "the user's token")                                \
     S(U32, uid, "user_info.uid", "4294967295", NODE,                                               \
-      "act as this user; 4294967295: the process's")                                               \
+      "act as this user; 4294967295: the process's, or the token's")                               \
     S(U32, gid, "user_info.gid", "4294967295", NODE, "and this group")                             \
     S(TEXT_LIST, gids, "user_info.gids", "", NODE, "and these; empty: the process's")              \
     S(BOOL, verbose, "verbose", "false", NODE, "say which command runs")                           \
@@ -42,6 +42,7 @@ struct admin {
     struct storage_client *storage;
     struct uuid client;
     struct user_info user; /* for whom commands are run */
+    bool has_chosen_user;  /* by user-switch */
     char *token;           /* of user-switch, owned; NULL: that of the settings */
     char *cwd;             /* absolute */
     bool is_interactive;

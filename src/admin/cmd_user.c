@@ -310,6 +310,7 @@ static int run_user_switch(struct admin *a, const struct arguments *args)
     const char *token = argument_text(args, "--token", NULL);
     a->user.uid = (uint32_t)argument_number(args, "--uid", geteuid());
     a->user.gid = (uint32_t)argument_number(args, "--gid", getegid());
+    a->has_chosen_user = true;
     if (token) admin_switch_token(a, token);
     return run_current_user(a, args);
 }

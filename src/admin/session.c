@@ -5,6 +5,7 @@
 #include "cluster/cluster_init.h"
 #include "loop/file.h"
 #include "proto/storage.h"
+#include <errno.h>
 #include <stdarg.h>
 #include <unistd.h>
 
@@ -106,9 +107,22 @@ static int identity_make(struct admin *a, struct auth_identity *ret)
 static const char *connect_failure(struct admin *a, int r)
 {
     const struct admin_settings *s = a->settings;
-    if (r == -ERR_AUTH_FAIL) return "the cluster manager refused the token or the key";
+    if (error_to_errno(r) == EACCES) {
+        bool shows_token = a->token || !(s->cluster_key[0] || (s->kv_path[0] && !s->token[0]));
+        return arena_printf(&a->arena, "the cluster manager refused the %s (%s)",
+                            shows_token ? "token" : "key", error_sentence(r));
+    }
     return arena_printf(&a->arena, "no cluster manager answers at %s within %.1f s (%s)",
                         s->mgmtd.items[0], (double)s->timeout_ns / SEC, error_sentence(r));
+}
+
+/* Who has no root's token can only speak for the token's user: so unless another one was asked
+ * for, that is who we are. */
+static void speak_for_user(struct admin *a, const struct auth_peer *user)
+{
+    if (a->has_chosen_user || a->settings->uid != UINT32_MAX || (user->rights & AUTH_RIGHT_ROOT))
+        return;
+    a->user = (struct user_info){ .uid = user->uid, .gid = user->gid };
 }
 
 int admin_need_mgmtd(struct admin *a)
@@ -142,6 +156,7 @@ int admin_need_mgmtd(struct admin *a)
     }
     r = mgmtd_client_wait_ready(mgmtd);
     if (r < 0) return admin_fail(a, r, "%s", connect_failure(a, r));
+    if (identity.kind == AUTH_TOKEN) speak_for_user(a, mgmtd_client_user(mgmtd));
     a->mgmtd = TAKE_PTR(mgmtd);
     return 0;
 }

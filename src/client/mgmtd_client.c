@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "loop/loop.h"
+#include <errno.h>
 
 /* ---- the primary ---- */
 
@@ -13,6 +14,7 @@ struct search {
     struct mgmtd_client *c;
     uint32_t asked_count; /* probes that have not ended */
     struct event ended;   /* none is left, or the primary has answered */
+    int refusal;          /* 0, or with which status one refused to talk to us */
     bool is_found;
     struct net_address primary;
     uint64_t hint_term; /* of the best answer of one that is not the primary itself */
@@ -59,6 +61,7 @@ static int probe_fiber(void *arg)
     struct rpc_target target = { search->c->pool, &p->server, RPC_CONTROL };
     int r = mgmtd_get_primary(target, &options, &request, &reply);
     if (r >= 0 && !search->is_found) take_answer(search, &p->server, &reply);
+    if (error_to_errno(r) == EACCES) search->refusal = r;
     if (--search->asked_count == 0) event_set(&search->ended, 0);
     return 0;
 }
@@ -97,7 +100,9 @@ static int find_primary(struct mgmtd_client *c)
     }
     fiber_mutex_unlock(&c->finding);
     if (c->has_primary) return 0;
-    return r < 0 ? r : -ERR_PRIMARY_MGMTD_NOT_FOUND;
+    if (r < 0) return r;
+    /* who answers and refuses us will not like us better the next time */
+    return search.refusal < 0 && !search.hint_term ? search.refusal : -ERR_PRIMARY_MGMTD_NOT_FOUND;
 }
 
 bool mgmtd_client_moves_on(int r)
