@@ -9,10 +9,11 @@
       --list                    print the names only
 
 A cluster test is an executable file with a line '# test: KIND, N s' near its top: its kind and how
-long it may take. It runs with
+long it may take; with a line for each kind it has a short and a long form. It runs with
       C3FS        the binary
       TEST_DIR    an empty directory of its own, removed afterwards
       PORT_BASE   the first of 100 ports of its own
+      TEST_LONG   1 as soak, otherwise 0
       TEST_SEED   a number for what it draws by chance, the same for the same commit
 and passes with exit status 0; 77 is a skip, anything else or too much time a failure.
 A skip counts as a failure unless tests/skips.txt has it with its reason.
@@ -129,10 +130,11 @@ def cluster_tests():
                 continue
             with open(path, encoding="utf-8") as f:
                 head = f.read(4000)
-            m = re.search(r"^# test: (quick|soak), (\d+) s$", head, re.MULTILINE)
-            if not m:
+            kinds = re.findall(r"^# test: (quick|soak), (\d+) s$", head, re.MULTILINE)
+            if not kinds:
                 sys.exit("%s: has no line '# test: quick, N s' or '# test: soak, N s'" % path)
-            found.append((folder + "/" + name.rsplit(".", 1)[0], path, m.group(1), int(m.group(2))))
+            found += [(folder + "/" + name.rsplit(".", 1)[0], path, kind, int(seconds))
+                      for kind, seconds in kinds]
     return found
 
 
@@ -159,9 +161,10 @@ def unmount_below(directory):
 
 
 def run_cluster_test(test, index, binary, results):
-    name, path, _, seconds = test
+    name, path, kind, seconds = test
     directory = tempfile.mkdtemp(prefix="c3fs-test-")
     environment = dict(os.environ, C3FS=binary, TEST_DIR=directory, TEST_SEED=commit_seed(),
+                       TEST_LONG=str(int(kind == "soak")),
                        PORT_BASE=str(PORT_FIRST + index * PORTS_PER_TEST))
     begin = time.monotonic()
     with tempfile.TemporaryFile(mode="w+", errors="replace") as log:

@@ -25,6 +25,7 @@ struct mount_inode *mount_inode_get(struct mount *m, fuse_ino_t ino)
     mi = new_zero(struct mount_inode);
     mi->mount = m;
     mi->id = inode_of_fuse(ino);
+    mi->pages_change = mi->attributes_change = CHANGE_NONE;
     fiber_mutex_init(&mi->session_lock);
     fiber_rwlock_init(&mi->io);
     map_put(&m->inodes, ino, mi);
@@ -126,6 +127,16 @@ void mount_inode_to_stat(struct mount_inode *mi, struct stat *st)
     st->st_atim = timespec_of(i->atime_ns);
     st->st_mtim = timespec_of(written_ns ? written_ns : i->mtime_ns);
     st->st_ctim = timespec_of(MAX_OF(written_ns, i->ctime_ns));
+    mi->attributes_change = i->change;
+}
+
+void mount_inode_followed(struct mount_inode *mi, uint64_t change, uint32_t generation)
+{
+    /* A truncate that leaves chunks counts twice: when it is done and when they are gone. */
+    uint64_t trims = mi->inode.generation - generation;
+    if (mi->inode.change - change != 1 + trims || trims > 1) return;
+    if (mi->pages_change == change) mi->pages_change = mi->inode.change;
+    if (mi->attributes_change == change) mi->attributes_change = mi->inode.change;
 }
 
 void reply_entry(struct mount *m, fuse_req_t req, const struct inode *inode)

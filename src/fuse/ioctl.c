@@ -55,8 +55,8 @@ static void ioctl_inode(fuse_req_t req, struct mount_inode *mi, unsigned cmd, co
         r = writes_settle(mi);
         if (r < 0) break;
         reply_u32(req, 0);
-        mi->has_change_seen = false;
-        mount_invalidate(mi->mount, fuse_of_inode(mi->id), true);
+        mi->pages_change = mi->attributes_change = CHANGE_NONE;
+        mount_invalidate_pages(mi->mount, fuse_of_inode(mi->id), 0, 0);
         return;
     default: fuse_reply_err(req, _IOC_TYPE(cmd) == 'h' ? EINVAL : ENOTTY); return;
     }

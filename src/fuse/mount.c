@@ -102,7 +102,7 @@ struct notice {
     struct fuse_session *session;
     fuse_ino_t ino;
     const char *name;
-    bool data;
+    off_t offset, size; /* offset < 0: attributes only */
 };
 
 static int notice_send(void *arg)
@@ -110,14 +110,23 @@ static int notice_send(void *arg)
     struct notice *n = arg;
     if (n->name)
         return fuse_lowlevel_notify_inval_entry(n->session, n->ino, n->name, strlen(n->name));
-    return fuse_lowlevel_notify_inval_inode(n->session, n->ino, n->data ? 0 : -1, 0);
+    return fuse_lowlevel_notify_inval_inode(n->session, n->ino, n->offset, n->size);
 }
 
-void mount_invalidate(struct mount *m, fuse_ino_t ino, bool data)
+void mount_invalidate_attributes(struct mount *m, fuse_ino_t ino)
 {
-    struct notice n = { .session = m->session, .ino = ino, .data = data };
+    struct notice n = { .session = m->session, .ino = ino, .offset = -1 };
     int r = blocking_run(m->node, notice_send, &n);
     (void)r; /* the kernel does not hold it: nothing to drop */
+}
+
+void mount_invalidate_pages(struct mount *m, fuse_ino_t ino, uint64_t offset, uint64_t size)
+{
+    struct notice n = {
+        .session = m->session, .ino = ino, .offset = (off_t)offset, .size = (off_t)size
+    };
+    int r = blocking_run(m->node, notice_send, &n);
+    (void)r;
 }
 
 void mount_invalidate_entry(struct mount *m, fuse_ino_t parent, const char *name)

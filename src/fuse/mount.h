@@ -49,17 +49,20 @@ struct mount {
     uint64_t *metric_requests, *metric_errors;
 };
 
+#define CHANGE_NONE UINT64_MAX
+
 /* An inode that the kernel holds by lookups or that is open. */
 struct mount_inode {
     struct mount *mount;
     uint64_t id;
     uint64_t lookup_count;
-    uint32_t open_count;  /* file handles */
-    uint32_t pin_count;   /* operations at work on it */
-    struct inode inode;   /* as last heard from meta; symlink and chains point to owned memory */
-    bool is_known;        /* inode holds something */
-    uint64_t change_seen; /* of the content in the page cache; valid if has_change_seen */
-    bool has_change_seen;
+    uint32_t open_count;                 /* file handles */
+    uint32_t cached_count, direct_count; /* answered handles, with the page cache and without */
+    uint32_t pin_count;                  /* operations at work on it */
+    struct inode inode; /* as last heard from meta; symlink and chains point to owned memory */
+    bool is_known;      /* inode holds something */
+    /* inode.change of what the kernel holds, or CHANGE_NONE. */
+    uint64_t pages_change, attributes_change;
     struct uuid session; /* of writers and kept readers; zero: none at meta */
     bool session_writes;
     uint32_t writer_count; /* handles open for writing */
@@ -72,8 +75,8 @@ struct mount_inode {
 struct mount_file {
     struct list link; /* mount.open_files */
     struct mount_inode *mi;
-    int flags;
     bool writes;
+    bool is_cached, is_direct; /* neither before the open is answered */
 };
 
 /* ---- inodes (inode_table.c) ---- */
@@ -88,8 +91,12 @@ void mount_inode_unpin(struct mount_inode *mi); /* may free it */
 void mount_inode_forget(struct mount *m, fuse_ino_t ino, uint64_t count);
 /* Keeps a copy of what meta said. */
 void mount_inode_update(struct mount_inode *mi, const struct inode *inode);
-/* Kernel attributes, with what this mount has written and not settled. */
+/* Attributes for the kernel, with what this mount has written and not settled. */
 void mount_inode_to_stat(struct mount_inode *mi, struct stat *st);
+/* Call after an operation of this mount that the kernel also did to what it holds, with the inode
+ * as it was before: if nobody else changed the file in between, the kernel's copies are up to date.
+ */
+void mount_inode_followed(struct mount_inode *mi, uint64_t change, uint32_t generation);
 uint64_t mount_inode_length(const struct mount_inode *mi);
 /* Remembers the inode, counts a lookup and answers with the entry. */
 void reply_entry(struct mount *m, fuse_req_t req, const struct inode *inode);
@@ -105,8 +112,12 @@ void base_of_request(fuse_req_t req, struct meta_base *base);
 void request_interruptible(fuse_req_t req);
 /* -ERR_READ_ONLY_MODE when the mount or the user's view is read-only. */
 int check_writable(fuse_req_t req);
-/* Drops the kernel's pages (if @data) and attributes of an inode; waits for it. */
-void mount_invalidate(struct mount *m, fuse_ino_t ino, bool data) fiber_fn;
+/* Drops the kernel's attributes of an inode; waits for it. */
+void mount_invalidate_attributes(struct mount *m, fuse_ino_t ino) fiber_fn;
+/* And its pages that hold bytes of [offset, offset + size); size 0: to the end. Must not be called
+ * by what a read or a write-back of such a page waits for. */
+void mount_invalidate_pages(struct mount *m, fuse_ino_t ino, uint64_t offset,
+                            uint64_t size) fiber_fn;
 /* Drops a name that the kernel holds. */
 void mount_invalidate_entry(struct mount *m, fuse_ino_t parent, const char *name) fiber_fn;
 

@@ -92,12 +92,11 @@ static int setattr_call(fuse_req_t req, struct mount_inode *mi, struct setattr_r
     /* What was written before comes before; a later settlement must not undo times set now. */
     int r = writes_are_dirty(mi) ? writes_settle(mi) : 0;
     uint64_t change = mi->inode.change;
+    uint32_t generation = mi->inode.generation;
     if (r >= 0) r = meta_call(mi->mount->meta, RPC_METHOD(meta, setattr), &arena, set, &rep, NULL);
     if (r < 0) return r;
-    bool keeps_pages = mi->has_change_seen && mi->change_seen == change &&
-                       (rep.inode.change == change + 1 || rep.inode.change == change + 2);
     mount_inode_update(mi, &rep.inode);
-    if (keeps_pages) mi->change_seen = rep.inode.change; /* the kernel did the same to its pages */
+    mount_inode_followed(mi, change, generation);
     if (set->set & SETATTR_LENGTH) writes_truncated(mi, set->length, rep.inode.generation);
     return 0;
 }

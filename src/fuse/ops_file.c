@@ -13,6 +13,14 @@ static struct mount_file *file_of(struct fuse_file_info *fi)
     return (struct mount_file *)(uintptr_t)fi->fh;
 }
 
+/* Appending past the page cache: through it the kernel cuts a write at pages, and what another
+ * mount appends at the same time would come in between. A handle that also reads may be mapped,
+ * which needs the cache; its appends stay whole only among processes of this mount. */
+static bool opens_for_appending(int flags)
+{
+    return (flags & O_APPEND) && (flags & O_ACCMODE) == O_WRONLY;
+}
+
 static bool opens_for_writing(int flags)
 {
     return (flags & O_ACCMODE) != O_RDONLY;
@@ -21,8 +29,7 @@ static bool opens_for_writing(int flags)
 static void file_attach(struct mount_inode *mi, struct fuse_file_info *fi)
 {
     struct mount_file *f = new_zero(struct mount_file);
-    *f =
-        (struct mount_file){ .mi = mi, .flags = fi->flags, .writes = opens_for_writing(fi->flags) };
+    *f = (struct mount_file){ .mi = mi, .writes = opens_for_writing(fi->flags) };
     list_push_back(&mi->mount->open_files, &f->link);
     mi->open_count++;
     if (f->writes) mi->writer_count++;
@@ -32,26 +39,37 @@ static void file_attach(struct mount_inode *mi, struct fuse_file_info *fi)
 static void file_detach(struct mount_file *f)
 {
     f->mi->open_count--;
+    if (f->is_cached) f->mi->cached_count--;
+    if (f->is_direct) f->mi->direct_count--;
     if (f->writes) f->mi->writer_count--;
     list_remove(&f->link);
     session_end_unused(f->mi);
     free(f);
 }
 
-/* Keeps the page cache only if its content is what meta has now; otherwise the kernel forgets size
- * and pages. */
+/* Whether the handle uses the page cache; what the kernel holds of the inode must then be what meta
+ * has now: pages or attributes of an older state go before the open is answered. */
 static void decide_cache(fuse_req_t req, struct mount_inode *mi, struct fuse_file_info *fi,
                          bool is_new)
 {
     struct user_view view = user_view(mi->mount, fuse_req_ctx(req)->uid);
-    bool is_same = mi->has_change_seen && mi->change_seen == mi->inode.change;
-    bool was_seen = mi->has_change_seen;
-    mi->change_seen = mi->inode.change;
-    mi->has_change_seen = true;
-    fi->keep_cache = is_same || is_new;
-    fi->direct_io =
-        (fi->flags & O_DIRECT) || (!view.enable_read_cache && !(fi->flags & O_NONBLOCK));
-    if (!is_same && was_seen) mount_invalidate(mi->mount, fuse_of_inode(mi->id), false);
+    uint64_t change = mi->inode.change;
+    bool has_old_pages = mi->pages_change != change && mi->pages_change != CHANGE_NONE;
+    bool has_old_attributes = mi->attributes_change != change && !is_new;
+    fi->keep_cache = mi->pages_change == change || is_new;
+    fi->direct_io = (fi->flags & O_DIRECT) || opens_for_appending(fi->flags) ||
+                    (!view.enable_read_cache && !(fi->flags & O_NONBLOCK));
+    if (has_old_pages) {
+        mount_invalidate_pages(mi->mount, fuse_of_inode(mi->id), 0, 0);
+    } else if (has_old_attributes) {
+        mount_invalidate_attributes(mi->mount, fuse_of_inode(mi->id));
+    }
+    bool fills_pages = !fi->direct_io || mi->cached_count;
+    if (has_old_pages || fills_pages) mi->pages_change = fills_pages ? change : CHANGE_NONE;
+    struct mount_file *f = file_of(fi);
+    f->is_direct = fi->direct_io;
+    f->is_cached = !fi->direct_io;
+    ++*(f->is_direct ? &mi->direct_count : &mi->cached_count);
 }
 
 static int open_inode(fuse_req_t req, struct mount_inode *mi, struct fuse_file_info *fi)
@@ -72,6 +90,14 @@ static int open_inode(fuse_req_t req, struct mount_inode *mi, struct fuse_file_i
     return r;
 }
 
+/* Another mount removed the file or put another in its place, and the kernel came here by a name it
+ * remembers: told so, it looks the name up again. Who has the file open may open it once more
+ * through /proc. */
+static bool is_opened_by_old_name(const struct mount_inode *mi)
+{
+    return mi->inode.nlink == 0 && mi->cached_count + mi->direct_count == 0;
+}
+
 void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     struct mount *m = mount_of(req);
@@ -83,9 +109,10 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     }
     struct mount_inode *mi = mount_inode_get(m, ino);
     mount_inode_pin(mi);
-    file_attach(mi,
-                fi); /* first: a release meanwhile must not end the session that this one finds */
+    /* First: a release meanwhile must not end the session that this one finds. */
+    file_attach(mi, fi);
     r = open_inode(req, mi, fi);
+    if (r >= 0 && is_opened_by_old_name(mi)) r = -ERR_META_STALE;
     if (r < 0) {
         reply_error(req, r == -ERR_META_NOT_FOUND ? -ERR_META_STALE : r);
     } else {
@@ -181,18 +208,19 @@ static int append_offset(fuse_req_t req, struct mount_inode *mi, size_t size, ui
     int r = writes_are_dirty(mi) ? writes_settle(mi) : 0;
     if (r < 0) return r;
     uint64_t change = mi->inode.change;
+    uint32_t generation = mi->inode.generation;
     base_of_request(req, &append.base);
     r = meta_call(mi->mount->meta, RPC_METHOD(meta, append), &arena, &append, &rep, NULL);
     if (r < 0) return r;
-    if (mi->has_change_seen && mi->change_seen == change && rep.inode.change == change + 1)
-        mi->change_seen = rep.inode.change;
     mount_inode_update(mi, &rep.inode);
+    mount_inode_followed(mi, change, generation);
     *ret = rep.offset;
     return 0;
 }
 
+/* *ret_moved: another mount appended too, so the bytes are not where the kernel took them to be. */
 static int write_file(fuse_req_t req, struct mount_file *f, const char *data, size_t size,
-                      uint64_t offset, bool is_append, bool is_direct)
+                      uint64_t offset, bool is_append, bool is_direct, bool *ret_moved)
 {
     struct mount_inode *mi = f->mi;
     if (user_view(mi->mount, fuse_req_ctx(req)->uid).dryrun_bench_mode) return 0;
@@ -204,11 +232,20 @@ static int write_file(fuse_req_t req, struct mount_file *f, const char *data, si
     uint64_t at = offset;
     int r = append_offset(req, mi, size, &at);
     if (r < 0) return r;
-    r = write_through(mi, data, size, at);
-    /* Another mount appended in between: the kernel put these bytes at the wrong place of its page
-     * cache. */
-    if (r >= 0 && at != offset) mi->has_change_seen = false;
-    return r;
+    *ret_moved = at != offset;
+    return write_through(mi, data, size, at);
+}
+
+/* After a write past the page cache, in which readers may have put older bytes meanwhile. */
+static void drop_passed_pages(struct mount_inode *mi, uint64_t offset, uint64_t size)
+{
+    if (mi->pages_change == CHANGE_NONE) return;
+    if (mi->cached_count == 0) {
+        mi->pages_change = CHANGE_NONE;
+        mount_invalidate_pages(mi->mount, fuse_of_inode(mi->id), 0, 0);
+    } else {
+        mount_invalidate_pages(mi->mount, fuse_of_inode(mi->id), offset, size);
+    }
 }
 
 void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,
@@ -221,26 +258,30 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off
         reply_error(req, -ERR_META_STALE);
         return;
     }
-    struct mount_file of_page = { .mi = mi, .flags = O_RDWR, .writes = true };
+    struct mount_file of_page = { .mi = mi, .writes = true, .is_cached = true };
     bool is_append = !fi->writepage && (fi->flags & O_APPEND);
     bool is_direct = !fi->writepage && (fi->flags & (O_DIRECT | O_SYNC | O_DSYNC));
     mount_inode_pin(mi);
-    bool was_valid = mi->has_change_seen;
+    bool moved = false;
     int r = fiber_rwlock_read(&mi->io);
     if (r >= 0) {
-        r = write_file(req, f ? f : &of_page, data, size, (uint64_t)offset, is_append, is_direct);
+        r = write_file(req, f ? f : &of_page, data, size, (uint64_t)offset, is_append, is_direct,
+                       &moved);
         fiber_rwlock_unlock(&mi->io);
     }
     if (r >= 0 && !fi->writepage && (fi->flags & (O_SYNC | O_DSYNC))) {
         r = writes_settle(mi);
         if (r >= 0) r = writes_take_error(mi);
     }
+    if (f && f->is_direct) drop_passed_pages(mi, moved ? 0 : (uint64_t)offset, moved ? 0 : size);
     if (r < 0) {
         reply_error(req, r);
     } else {
         fuse_reply_write(req, size);
-        if (was_valid && !mi->has_change_seen) mount_invalidate(mi->mount, ino, true);
     }
+    /* The kernel has put the bytes at the wrong place of its cache, in pages that it holds until it
+     * has the answer. */
+    if (f && f->is_cached && moved) mount_invalidate_pages(mi->mount, ino, 0, 0);
     mount_inode_unpin(mi);
 }
 
@@ -268,13 +309,12 @@ void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     struct mount_file *f = file_of(fi);
     struct mount_inode *mi = f->mi;
-    struct mount *m = mi->mount;
     mount_inode_pin(mi);
     reply_error(req, 0); /* nobody waits for the rest */
     /* Pages of a mapping may have come after the last flush. */
     int r = f->writes && mi->writer_count == 1 ? writes_settle(mi) : 0;
     if (r < 0)
-        log_warn(&m->node->log, r, "inode %llx: what was written last is not settled",
+        log_warn(&mi->mount->node->log, r, "inode %llx: what was written last is not settled",
                  (unsigned long long)mi->id);
     file_detach(f);
     mount_inode_unpin(mi);

@@ -236,13 +236,12 @@ static int settle_call(struct mount_inode *mi, struct write_buffer *w)
                                   .mtime_ns = w->mtime_ns };
     meta_base_init(mi->mount->meta, &(struct user_info){ 0 }, &req.base);
     uint64_t change = mi->inode.change;
+    uint32_t generation = mi->inode.generation;
     int r = meta_call(mi->mount->meta, RPC_METHOD(meta, settle), &arena, &req, &rep, NULL);
     if (r < 0) return r;
     if (w->mtime_ns == req.mtime_ns && w->end == req.length_hint) w->needs_settle = false;
-    /* The pages in the kernel are of this content if nobody else raised the counter in between. */
-    if (mi->has_change_seen && mi->change_seen == change && rep.inode.change == change + 1)
-        mi->change_seen = rep.inode.change;
     mount_inode_update(mi, &rep.inode);
+    mount_inode_followed(mi, change, generation);
     return 0;
 }
 

@@ -1,11 +1,12 @@
 # lib.sh - what the cluster tests share: a cluster of their own in TEST_DIR, and words to check it.
 #
-# Sourced by a test that run.py runs (C3FS, TEST_DIR, PORT_BASE). The cluster is stopped at the end,
-# whatever happens; its logs are shown when the test has failed.
+# Sourced by a test that run.py runs (C3FS, TEST_DIR, PORT_BASE; TEST_LONG=1 for its long form). The
+# cluster is stopped at the end, whatever happens; its logs are shown when the test has failed.
 
 set -eu
 cluster=$TEST_DIR/cluster
 mount=$TEST_DIR/mnt
+is_long=${TEST_LONG:-0}
 
 fail() {
     printf 'FAIL: %s\n' "$*" >&2
@@ -56,6 +57,54 @@ is_mounted() {
     grep -q " $mount fuse.hf3fs " /proc/self/mounts
 }
 
+# The mount as the next user finds it: nothing of it is left in the kernel.
+remount() {
+    local before
+    before=$(child fuse pid)
+    umount "$mount" || fail "umount"
+    wait_until 30 "the mount is back" is_mounted_anew "$before"
+}
+
+is_mounted_anew() {
+    is_mounted && [ "$(child fuse pid)" != "$1" ]
+}
+
+# admin COMMAND: one command of the admin tool, as JSON.
+admin() {
+    "$C3FS" admin -cfg "$cluster/etc/admin_cli.toml" --json "$1"
+}
+
+# Has every chain all its targets serving, each on a node of its own? Prints what is not so.
+all_chains_serve() {
+    admin "list-chains -t 1" >"$TEST_DIR/chains" && admin list-targets >"$TEST_DIR/targets" || return 1
+    python3 - "$TEST_DIR/chains" "$TEST_DIR/targets" <<'END'
+import json, sys
+chains, targets = (json.load(open(path)) for path in sys.argv[1:])
+for chain in chains:
+    of = [t for t in targets if t["ChainId"] == chain["ChainId"]]
+    states = {t["PublicState"] + "-" + t["LocalState"] for t in of}
+    nodes = {t["NodeId"] for t in of}
+    if chain["Status"] != "SERVING" or states != {"SERVING-UPTODATE"} or len(nodes) != 3 or len(of) != 3:
+        sys.exit("chain %s is %s" % (chain, of))
+sys.exit(0 if chains else "there are no chains")
+END
+}
+
+# second_mount DIRECTORY: mounts the cluster there too, until the end of the test.
+second_mount() {
+    "$C3FS" fuse --cfg "$cluster/etc/fuse.toml" --config.mountpoint="$1" >"$TEST_DIR/second.log" 2>&1 &
+    second_pid=$!
+    wait_until 30 "the second mount" grep -q " $1 fuse.hf3fs " /proc/self/mounts
+}
+
+need_tool() {
+    command -v "$1" >/dev/null || fail "$1 is not installed: deploy/packages.txt"
+}
+
+need_root() {
+    [ "$(id -u)" = 0 ] || skip "needs root"
+}
+
 need_fuse() {
     [ -c /dev/fuse ] && [ -w /dev/fuse ] || skip "there is no /dev/fuse for $(id -un)"
 }
@@ -68,9 +117,10 @@ finish() {
         for log in "$cluster"/log/*.log; do
             [ -f "$log" ] || continue
             printf -- '---- %s\n' "$log"
-            tail -n 15 "$log"
+            grep -v '  *INFO  ' "$log" | tail -n 15
         done
     fi
+    [ -z "${second_pid:-}" ] || kill "$second_pid" 2>/dev/null || true
     [ ! -d "$cluster" ] || down >/dev/null 2>&1 || true
     exit $status
 }
