@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# replicas.sh - the replicas are real: each block of a file is on the disks of three nodes, and every
-# chain serves with three targets on three nodes.
+# replicas.sh - the replicas are real: each block of a file is on the disks of three nodes, and
+# every chain serves with three targets on three nodes.
 # test: quick, 60 s
 . "$(dirname "$0")/lib.sh"
 need_fuse

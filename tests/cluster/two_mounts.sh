@@ -80,7 +80,8 @@ assert all(os.waitpid(pid, 0)[1] == 0 for pid in pids)
 for path in sys.argv[1:]:
     seen = {0: 0, 1: 0}
     for line in open(path):
-        who, i, rest = line.split(" ") if line.count(" ") == 2 else sys.exit("torn: %r" % line[:200])
+        assert line.count(" ") == 2, "torn: %r" % line[:200]
+        who, i, rest = line.split(" ")
         assert int(i) == seen[int(who)] and rest == "y" * (int(i) % 500) + "\n", line[:50]
         seen[int(who)] += 1
     assert seen == {0: 200, 1: 200}, seen
