@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# fio.sh - what fio writes it reads back: random and sequential, buffered and direct, four jobs; then
-# a large file and a sparse one.
+# fio.sh - what fio writes it reads back: random and sequential, buffered and direct, four jobs;
+# then a large file and a sparse one.
 # test: quick, 240 s
 # test: soak, 1800 s
 . "$(dirname "$0")/lib.sh"
