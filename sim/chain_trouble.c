@@ -1,74 +1,90 @@
-/* chain_trouble.c - random faults on the storages of a world. */
+/* chain_trouble.c - random faults on the servers of a world in the simulator. */
 #include "sim/chain_world.h"
 
-/* What is broken now; one fault per storage at a time, so that healing is simple. */
-struct trouble {
-    struct world *world;
-    uint64_t until_ns[WORLD_STORAGE_COUNT_MAX]; /* of the fault of storage i; 0: none */
-    enum { HEALTHY, DOWN, FROZEN, CUT } kind[WORLD_STORAGE_COUNT_MAX];
+/* What is broken now; one fault per server at a time, so that healing is simple. */
+struct fault {
+    enum { HEALTHY, DOWN, FROZEN, CUT } kind;
+    uint64_t until_ns;
 };
 
-static void cut_some(struct world *w, uint32_t victim)
+void world_cut(struct machine *a, struct machine *b)
 {
-    bool from_mgmtd = world_random(w, 2) == 0;
-    if (from_mgmtd) script_find_node(&w->script, w->storages[victim].node_id)->is_cut_off = true;
-    uint64_t ways = world_random(w, 3);
-    for (uint32_t i = 0; i < w->options.storage_count; i++) {
-        if (i == victim || world_random(w, 3) == 0) continue;
-        if (ways != 1) world_cut(w, victim, i);
-        if (ways != 2) world_cut(w, i, victim);
-    }
-    if (world_random(w, 3) == 0) sim_cut(w->storages[victim].machine, w->client_machine);
+    sim_cut(a, b);
+    sim_cut(b, a);
 }
 
-static void begin_fault(struct trouble *t, uint32_t victim)
+void world_mend(struct machine *a, struct machine *b)
 {
-    struct world *w = t->world;
-    uint64_t now_ns = sim_now_ns(w->sim);
+    sim_heal(a, b);
+    sim_heal(b, a);
+}
+
+static void cut_some(struct world *w, struct process *victim)
+{
+    w->cut_count++;
+    bool is_manager = victim == &w->manager;
+    if (!is_manager && world_random(w, 2)) world_cut(victim->machine, w->manager.machine);
+    uint64_t ways = world_random(w, 3);
+    for (uint32_t i = 0; i < w->options.storage_count; i++) {
+        struct process *other = &w->storages[i];
+        if (other == victim || world_random(w, 3) == 0) continue;
+        if (ways != 1) sim_cut(victim->machine, other->machine);
+        if (ways != 2) sim_cut(other->machine, victim->machine);
+    }
+    if (world_random(w, 3)) return;
+    for (uint32_t i = 0; i < w->options.client_count; i++) {
+        sim_cut(victim->machine, w->clients[i].machine);
+    }
+}
+
+static void heal_cuts(struct world *w, struct process *victim)
+{
+    for (uint32_t i = 0; i <= w->options.storage_count; i++) {
+        struct process *other = i < w->options.storage_count ? &w->storages[i] : &w->manager;
+        if (other == victim) continue;
+        world_mend(victim->machine, other->machine);
+    }
+    for (uint32_t i = 0; i < w->options.client_count; i++) {
+        world_mend(victim->machine, w->clients[i].machine);
+    }
+}
+
+static void begin_fault(struct world *w, struct process *victim, struct fault *f)
+{
     switch (world_random(w, 6)) {
     case 0:
     case 1:
-        world_crash_storage(w, victim);
-        t->kind[victim] = DOWN;
+        world_end(w, victim, ENDING_POWER);
+        f->kind = DOWN;
         break;
     case 2:
-        world_kill_storage(w, victim);
-        t->kind[victim] = DOWN;
+        world_end(w, victim, world_random(w, 4) ? ENDING_KILL : ENDING_STOP);
+        f->kind = DOWN;
         break;
     case 3:
         w->freeze_count++;
-        sim_freeze(w->storages[victim].machine);
-        t->kind[victim] = FROZEN;
+        sim_freeze(victim->machine);
+        f->kind = FROZEN;
         break;
     default:
         cut_some(w, victim);
-        t->kind[victim] = CUT;
+        f->kind = CUT;
         break;
     }
     /* Often shorter than a lease: the chain does not change. */
-    t->until_ns[victim] =
-        now_ns + (world_random(w, 2) ? world_random(w, 300 * MSEC) : world_random(w, 5 * SEC));
+    f->until_ns = world_now_ns(w) +
+                  (world_random(w, 2) ? world_random(w, 300 * MSEC) : world_random(w, 5 * SEC));
 }
 
-static void end_fault(struct trouble *t, uint32_t victim)
+static void end_fault(struct world *w, struct process *victim, struct fault *f)
 {
-    struct world *w = t->world;
-    switch (t->kind[victim]) {
+    switch (f->kind) {
     case HEALTHY: break;
-    case DOWN: world_start_storage(w, victim); break;
-    case FROZEN: sim_thaw(w->storages[victim].machine); break;
-    case CUT:
-        script_find_node(&w->script, w->storages[victim].node_id)->is_cut_off = false;
-        for (uint32_t i = 0; i < w->options.storage_count; i++) {
-            if (i == victim) continue;
-            sim_heal(w->storages[victim].machine, w->storages[i].machine);
-            sim_heal(w->storages[i].machine, w->storages[victim].machine);
-        }
-        sim_heal(w->storages[victim].machine, w->client_machine);
-        break;
+    case DOWN: world_start(w, victim); break;
+    case FROZEN: sim_thaw(victim->machine); break;
+    case CUT: heal_cuts(w, victim); break;
     }
-    t->kind[victim] = HEALTHY;
-    t->until_ns[victim] = 0;
+    *f = (struct fault){ .kind = HEALTHY };
 }
 
 /* The steps of an update, a read, a recovery and a resync at which something may go wrong. */
@@ -83,8 +99,8 @@ static const char *const points[] = {
 /* Delays or fails the next passes of one step on one storage. */
 static void add_rule(struct world *w)
 {
-    struct world_storage *s = &w->storages[world_random(w, w->options.storage_count)];
-    if (!s->node) return;
+    struct process *p = &w->storages[world_random(w, w->options.storage_count)];
+    if (!p->node) return;
     bool is_delay = world_random(w, 3) > 0;
     struct fault_rule rule = { .point = points[world_random(w, ARRAY_SIZE(points))],
                                .kind = is_delay ? FAULT_DELAY : FAULT_FAIL,
@@ -93,54 +109,53 @@ static void add_rule(struct world *w)
                                                               : world_random(w, 4 * SEC),
                                .skip_count = (uint32_t)world_random(w, 4),
                                .hit_count = 1 + (uint32_t)world_random(w, 3) };
-    fault_add(s->node, &rule);
+    fault_add(p->node, &rule);
 }
 
-/* A storage that gave up by itself is a failure of ours. */
-static int check_alive(struct world *w)
+static void trouble_steps(struct world *w)
 {
-    for (uint32_t i = 0; i < w->options.storage_count; i++) {
-        const struct world_storage *s = &w->storages[i];
-        if (s->node && !s->is_running)
-            return world_fail(w, "%s ended by itself: %s", s->name, error_name(s->result));
+    for (uint64_t n = world_random(w, 3); n > 0; n--) {
+        add_rule(w);
     }
-    return 0;
+    if (world_random(w, 4)) return;
+    /* A client that hears of changes late. */
+    struct machine *client = w->clients[world_random(w, w->options.client_count)].machine;
+    if (world_random(w, 2))
+        world_cut(w->manager.machine, client);
+    else
+        world_mend(w->manager.machine, client);
+}
+
+static struct process *pick_victim(struct world *w)
+{
+    uint64_t i = world_random(w, w->options.storage_count * 4 + 1);
+    return i < w->options.storage_count * 4 ? &w->storages[i / 4] : &w->manager;
 }
 
 int world_make_trouble(struct world *w, uint64_t end_ns)
 {
-    struct trouble t = { .world = w };
-    uint64_t next_ns = sim_now_ns(w->sim);
-    while (sim_now_ns(w->sim) < end_ns && !w->why[0]) {
+    struct fault faults[WORLD_STORAGE_COUNT_MAX + 1] = { 0 };
+    uint64_t next_ns = world_now_ns(w);
+    while (world_now_ns(w) < end_ns && !w->why[0]) {
         int r = fiber_sleep(5 * MSEC);
-        if (r == 0) r = check_alive(w);
+        if (r == 0) r = world_check_alive(w);
         if (r < 0) return r;
-        uint64_t now_ns = sim_now_ns(w->sim);
-        for (uint32_t i = 0; i < w->options.storage_count; i++) {
-            if (t.until_ns[i] && t.until_ns[i] <= now_ns) end_fault(&t, i);
+        uint64_t now_ns = world_now_ns(w);
+        for (uint32_t i = 0; i <= w->options.storage_count; i++) {
+            if (!faults[i].until_ns || faults[i].until_ns > now_ns) continue;
+            end_fault(w, i < w->options.storage_count ? &w->storages[i] : &w->manager, &faults[i]);
         }
         if (now_ns < next_ns) continue;
         next_ns = now_ns + world_random(w, 1500 * MSEC);
-        for (uint64_t n = world_random(w, 3); n > 0 && w->options.with_points; n--) {
-            add_rule(w);
-        }
-        if (w->options.with_points && world_random(w, 4) == 0) {
-            /* A client that hears of changes late. */
-            struct world_client *c = &w->clients[world_random(w, w->options.client_count)];
-            script_cut_client(c->mgmtd, world_random(w, 2));
-        }
-        uint32_t victim = (uint32_t)world_random(w, w->options.storage_count);
-        if (t.kind[victim] == HEALTHY) begin_fault(&t, victim);
-    }
-    for (uint32_t i = 0; i < w->options.storage_count; i++) {
-        end_fault(&t, i);
+        if (w->options.with_points) trouble_steps(w);
+        struct process *victim = pick_victim(w);
+        struct fault *f = victim == &w->manager ? &faults[w->options.storage_count]
+                                                : &faults[victim - w->storages];
+        if (f->kind == HEALTHY) begin_fault(w, victim, f);
     }
     world_heal(w);
     for (uint32_t i = 0; i < w->options.storage_count; i++) {
         fault_clear(w->storages[i].node);
-    }
-    for (uint32_t i = 0; i < w->options.client_count; i++) {
-        script_cut_client(w->clients[i].mgmtd, false);
     }
     return 0;
 }

@@ -1,14 +1,13 @@
-/* chain_world.c - building the world, its clients' operations, and the final checks. */
+/* chain_world.c - building the world, its life, and taking it down. */
 #include "sim/chain_world.h"
 #include "base/check.h"
-#include "client/storage_client.h"
+#include "client/names.h"
 #include <stdarg.h>
 #include <stdio.h>
 
-#define WORLD_LIMIT_NS   (600 * SEC)
-#define OP_TIMEOUT_NS    (20 * SEC)
-#define WHOLE_TIMEOUT_NS (60 * SEC)
-#define WORLD_KEY        "k1:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
+#define WORLD_LIMIT_NS (900 * SEC)
+#define OP_TIMEOUT_NS  (20 * SEC)
+#define MAKE_LIMIT_NS  (60 * SEC)
 
 struct world_options world_options_default(uint64_t seed)
 {
@@ -20,6 +19,7 @@ struct world_options world_options_default(uint64_t seed)
                                    .chunk_count = 4,
                                    .ops_per_client = 100,
                                    .op_pause_max_ns = 50 * MSEC,
+                                   .read_percent = 50,
                                    .mutant = -1 };
 }
 
@@ -33,9 +33,14 @@ int world_fail(struct world *w, const char *fmt, ...)
     return -ERR_FOUND_BUG;
 }
 
+uint64_t world_now_ns(const struct world *w)
+{
+    return place_now_ns(&w->place);
+}
+
 uint64_t world_random(struct world *w, uint64_t bound)
 {
-    return sim_random_below(w->sim, bound);
+    return sim_random_under(&w->random, bound);
 }
 
 uint32_t world_chain_of(const struct world *w, uint32_t chunk)
@@ -43,570 +48,322 @@ uint32_t world_chain_of(const struct world *w, uint32_t chunk)
     return 1 + chunk % w->options.chain_count;
 }
 
-/* ---- storages ---- */
+/* ---- servers ---- */
 
 static void quiet_sink(void *arg, enum log_level level, const char *line, size_t size)
 {
 }
 
-static void init_node(struct world *w, struct node *node)
+static void prepare_node(struct world *w, struct node *node)
 {
     if (!w->options.is_logging) node->log.sink = quiet_sink;
     if (w->options.mutant >= 0) mutant_activate(node, (enum mutant)w->options.mutant);
 }
 
-static void describe_storage(struct world *w, uint32_t index)
+static void prepare_process(struct process *p)
 {
-    struct world_storage *s = &w->storages[index];
-    s->world = w;
-    s->index = index;
-    s->node_id = 1001 + index;
-    snprintf(s->name, sizeof s->name, "storage-%u", s->node_id);
-    snprintf(s->path, sizeof s->path, "/data");
-    snprintf(s->listen, sizeof s->listen, "TCP://%s:8000", s->name);
-    script_address(&w->script, s->mgmtd, sizeof s->mgmtd);
-    arena_init(&s->arena);
-    settings_init(storage_settings_table, &s->settings, &s->arena);
-    s->paths[0] = s->path;
-    s->mgmtds[0] = s->mgmtd;
-    s->settings.cluster_id = "sim";
-    s->settings.node_id = s->node_id;
-    s->settings.listen = s->listen;
-    s->settings.mgmtd = (struct setting_text_list){ s->mgmtds, 1 };
-    s->settings.target_paths = (struct setting_text_list){ s->paths, 1 };
-    s->settings.cluster_key = WORLD_KEY;
-    s->settings.capacity_bytes = 256 * MIB;
-    s->settings.buffer_bytes = 32 * MIB;
-    s->machine = sim_machine_new(w->sim, s->name);
-    script_add_node(&w->script, s->node_id, s->listen);
+    prepare_node(p->place->arg, p->node);
 }
 
-static int storage_main(void *arg)
+static void count_metrics(struct process *p)
 {
-    struct world_storage *s = arg;
-    s->result = storage_run(s->node, &s->settings);
-    s->is_running = false;
-    return 0;
-}
-
-void world_start_storage(struct world *w, uint32_t index)
-{
-    struct world_storage *s = &w->storages[index];
-    check(!s->node);
-    s->node = node_new(sim_loop(w->sim), s->machine, s->name);
-    init_node(w, s->node);
-    s->is_running = true;
-    s->result = 0;
-    s->start_count++;
-    int r = fiber_spawn(&s->node->scope, "storage", storage_main, s);
-    check(r == 0);
-}
-
-static void count_metrics(struct world *w, const struct node *node)
-{
-    w->resyncs_done += metrics_value(node->metrics, "storage.resyncs_done");
-    w->rolled_forward += metrics_value(node->metrics, "storage.orphans_rolled_forward");
-    w->retries_recognised += metrics_value(node->metrics, "storage.retries_recognised");
-    w->forward_retries += metrics_value(node->metrics, "storage.forward_retries");
-    w->taken_back += metrics_value(node->metrics, "storage.updates_taken_back");
-    w->confirm_rounds += metrics_value(node->metrics, "storage.confirm_rounds");
-    w->tail_questions += metrics_value(node->metrics, "storage.tail_questions");
+    struct world *w = p->place->arg;
+    const struct metrics *m = p->node->metrics;
+    w->resyncs_done += metrics_value(m, "storage.resyncs_done");
+    w->rolled_forward += metrics_value(m, "storage.orphans_rolled_forward");
+    w->retries_recognised += metrics_value(m, "storage.retries_recognised");
+    w->forward_retries += metrics_value(m, "storage.forward_retries");
+    w->taken_back += metrics_value(m, "storage.updates_taken_back");
+    w->confirm_rounds += metrics_value(m, "storage.confirm_rounds");
+    w->tail_questions += metrics_value(m, "storage.tail_questions");
     if (w->options.mutant >= 0) return;
     const char *never[] = { "storage.replica_mismatch", "storage.replica_behind",
                             "storage.checksum_mismatch" };
     for (size_t i = 0; i < ARRAY_SIZE(never); i++) {
-        if (metrics_value(node->metrics, never[i]) > 0)
-            (void)world_fail(w, "%s: %s is not 0", node->name, never[i]);
+        if (metrics_value(m, never[i]) > 0)
+            (void)world_fail(w, "%s: %s is not 0", p->name, never[i]);
     }
 }
 
-static void end_storage(struct world *w, uint32_t index)
+void world_start(struct world *w, struct process *p)
 {
-    struct world_storage *s = &w->storages[index];
-    node_stop(s->node);
-    count_metrics(w, s->node);
-    s->node = node_free(s->node);
+    int r = process_start(p);
+    if (r < 0) (void)world_fail(w, "%s does not start: %s", p->name, error_name(r));
 }
 
-void world_crash_storage(struct world *w, uint32_t index)
+void world_end(struct world *w, struct process *p, enum ending how)
 {
-    w->crash_count++;
-    sim_crash(w->storages[index].machine);
-    end_storage(w, index);
-    sim_restart(w->storages[index].machine);
+    if (how == ENDING_POWER) w->crash_count++;
+    if (how == ENDING_KILL) w->kill_count++;
+    int r = process_end(p, how);
+    if (r < 0) (void)world_fail(w, "%s does not end in order: %s", p->name, error_name(r));
 }
 
-void world_kill_storage(struct world *w, uint32_t index)
+int world_check_alive(struct world *w)
 {
-    w->kill_count++;
-    sim_kill(w->storages[index].machine);
-    end_storage(w, index);
-    sim_restart(w->storages[index].machine);
-}
-
-void world_stop_storage(struct world *w, uint32_t index)
-{
-    end_storage(w, index);
-}
-
-void world_cut(struct world *w, uint32_t from, uint32_t to)
-{
-    w->cut_count++;
-    sim_cut(w->storages[from].machine, w->storages[to].machine);
-}
-
-uint64_t world_metric(const struct world *w, const char *name)
-{
-    uint64_t sum = 0;
+    if (process_has_failed(&w->manager))
+        return world_fail(w, "%s ended by itself", w->manager.name);
     for (uint32_t i = 0; i < w->options.storage_count; i++) {
-        if (w->storages[i].node) sum += metrics_value(w->storages[i].node->metrics, name);
+        if (process_has_failed(&w->storages[i]))
+            return world_fail(w, "%s ended by itself", w->storages[i].name);
     }
-    return sum;
+    return 0;
 }
 
 void world_heal(struct world *w)
 {
-    sim_heal_all(w->sim);
+    if (w->place.sim) sim_heal_all(w->place.sim);
+    if (w->manager.machine) sim_thaw(w->manager.machine);
+    if (!w->manager.is_up) world_start(w, &w->manager);
     for (uint32_t i = 0; i < w->options.storage_count; i++) {
-        struct world_storage *s = &w->storages[i];
-        script_find_node(&w->script, s->node_id)->is_cut_off = false;
-        sim_thaw(s->machine);
-        if (!s->node) world_start_storage(w, i);
+        struct process *p = &w->storages[i];
+        if (p->machine) sim_thaw(p->machine);
+        if (!p->is_up) world_start(w, p);
     }
-    w->script.is_frozen = false;
+}
+
+/* ---- chains ---- */
+
+/* One line: chain, version, and each target's node and states. */
+static void print_chain(const struct chain_info *c, char *buf, size_t size)
+{
+    int n = snprintf(buf, size, "chain %u v%u:", c->chain_id, c->version);
+    for (uint32_t i = 0; i < c->members.count && n > 0 && (size_t)n < size; i++) {
+        const struct chain_member *m = &c->members.items[i];
+        n += snprintf(buf + n, size - (size_t)n, " %u:%s/%s", m->node_id,
+                      public_state_name(m->public_state), local_state_name(m->local_state));
+    }
+}
+
+/* The first chain that lacks a SERVING member; 0: none. */
+static uint32_t find_broken(const struct world *w)
+{
+    const struct routing *routing = mgmtd_client_routing(w->clients[0].mgmtd);
+    for (uint32_t id = 1; id <= w->options.chain_count; id++) {
+        const struct chain_info *chain = routing_chain(routing, id);
+        if (!chain || chain->members.count != w->options.replica_count) return id;
+        for (uint32_t i = 0; i < chain->members.count; i++) {
+            if (chain->members.items[i].public_state != PUBLIC_SERVING) return id;
+        }
+    }
+    return 0;
 }
 
 int world_wait_whole(struct world *w, uint64_t timeout_ns)
 {
-    uint64_t end_ns = sim_now_ns(w->sim) + timeout_ns;
-    while (!script_is_whole(&w->script)) {
-        if (sim_now_ns(w->sim) > end_ns) {
-            for (uint32_t i = 0; i < w->script.chain_count; i++) {
-                char text[300];
-                script_print_chain(&w->script.chains[i], text, sizeof text);
-                for (uint32_t j = 0; j < w->script.chains[i].count; j++) {
-                    if (w->script.chains[i].members[j].public_state != PUBLIC_SERVING)
-                        return world_fail(w, "not whole in time: %s", text);
-                }
-            }
+    uint64_t end_ns = world_now_ns(w) + timeout_ns;
+    uint32_t broken;
+    while ((broken = find_broken(w)) != 0) {
+        if (world_now_ns(w) > end_ns) {
+            const struct chain_info *chain =
+                routing_chain(mgmtd_client_routing(w->clients[0].mgmtd), broken);
+            char text[300] = "there is no such chain";
+            if (chain) print_chain(chain, text, sizeof text);
+            return world_fail(w, "not whole in time: %s", text);
         }
         int r = fiber_sleep(20 * MSEC);
+        if (r == 0) r = world_check_alive(w);
         if (r < 0) return r;
     }
     return 0;
 }
 
-/* ---- clients' operations ---- */
-
-static uint64_t object_of(uint32_t chunk, uint32_t block)
+static uint32_t storage_of(const struct world *w, uint32_t chain, uint32_t replica)
 {
-    return (uint64_t)chunk * 1000 + block;
+    return (chain - 1 + replica) % w->options.storage_count;
 }
 
-static struct chunk_id chunk_of(uint32_t chunk)
+/* The storages that mgmtd hears late of: those of the chains' last replicas. */
+static void cut_tails(struct world *w, void (*how)(struct machine *a, struct machine *b))
 {
-    return (struct chunk_id){ 100 + chunk / 2, chunk % 2 };
-}
-
-static void fill_block(uint8_t *to, uint64_t value)
-{
-    uint64_t *words = (uint64_t *)(void *)to;
-    for (size_t i = 0; i < WORLD_BLOCK_BYTES / 8; i++) {
-        words[i] = value * 0x9e3779b97f4a7c15ull + i * (value != 0);
+    if (!w->options.with_late_report) return;
+    for (uint32_t chain = 1; chain <= w->options.chain_count; chain++) {
+        uint32_t at = storage_of(w, chain, w->options.replica_count - 1);
+        how(w->storages[at].machine, w->manager.machine);
     }
-    words[0] = value;
 }
 
-/* The value of a block, or -1 when it is not wholly of one. */
-static int64_t parse_block(const uint8_t *from)
-{
-    uint8_t expected[WORLD_BLOCK_BYTES];
-    uint64_t value;
-    memcpy(&value, from, sizeof value);
-    fill_block(expected, value);
-    return memcmp(expected, from, sizeof expected) == 0 ? (int64_t)value : -1;
-}
-
-/* A refusal that surely had no effect. */
-static bool is_refusal(int r)
-{
-    return r == -ERR_NO_SPACE || r == -ERR_CHUNK_STALE_GENERATION || r == -ERR_INVALID_ARG;
-}
-
-static int update(struct world_client *c, uint32_t chunk, uint32_t first, uint32_t count,
-                  struct chunk_write *write, uint64_t value)
+/* Retried until the storage is up and mgmtd knows where. */
+static int make_target(struct world_client *c, uint32_t chain, uint32_t replica)
 {
     struct world *w = c->world;
-    size_t ops[WORLD_BLOCKS];
-    for (uint32_t i = 0; i < count; i++) {
-        ops[i] = history_invoke(w->history, sim_now_ns(w->sim), c->index,
-                                object_of(chunk, first + i), HISTORY_WRITE, value);
-    }
-    int r = chunks_write(c->storage, write, 1);
-    for (uint32_t i = 0; i < count; i++) {
-        if (r == 0) history_complete(w->history, sim_now_ns(w->sim), ops[i], value);
-        if (is_refusal(r)) history_fail(w->history, ops[i]);
-    }
-    c->done_count += r == 0;
-    c->failed_count += r != 0;
-    return r;
-}
-
-int world_write(struct world_client *c, uint32_t chunk, uint32_t first, uint32_t count)
-{
-    struct world *w = c->world;
-    uint64_t value = ++w->next_value;
-    uint8_t *data = xmalloc((size_t)count * WORLD_BLOCK_BYTES);
-    for (uint32_t i = 0; i < count; i++) {
-        fill_block(data + (size_t)i * WORLD_BLOCK_BYTES, value);
-    }
-    struct chunk_write write = { .chain_id = world_chain_of(w, chunk),
-                                 .chunk = chunk_of(chunk),
-                                 .kind = UPDATE_WRITE,
-                                 .offset = first * WORLD_BLOCK_BYTES,
-                                 .length = count * WORLD_BLOCK_BYTES,
-                                 .chunk_size = WORLD_CHUNK_BYTES,
-                                 .from = data };
-    int r = update(c, chunk, first, count, &write, value);
-    free(data);
-    return r;
-}
-
-int world_remove(struct world_client *c, uint32_t chunk)
-{
-    struct chunk_write write = { .chain_id = world_chain_of(c->world, chunk),
-                                 .chunk = chunk_of(chunk),
-                                 .kind = UPDATE_REMOVE,
-                                 .chunk_size = WORLD_CHUNK_BYTES };
-    return update(c, chunk, 0, WORLD_BLOCKS, &write, HISTORY_INITIAL);
-}
-
-int world_read(struct world_client *c, uint32_t chunk, uint32_t first, uint32_t count)
-{
-    struct world *w = c->world;
-    size_t ops[WORLD_BLOCKS];
-    for (uint32_t i = 0; i < count; i++) {
-        ops[i] = history_invoke(w->history, sim_now_ns(w->sim), c->index,
-                                object_of(chunk, first + i), HISTORY_READ, 0);
-    }
-    uint8_t *data = xmalloc((size_t)count * WORLD_BLOCK_BYTES);
-    struct chunk_read read = { .chain_id = world_chain_of(w, chunk),
-                               .chunk = chunk_of(chunk),
-                               .offset = first * WORLD_BLOCK_BYTES,
-                               .length = count * WORLD_BLOCK_BYTES,
-                               .to = data };
-    int r = chunks_read(c->storage, &read, 1, NULL);
-    for (uint32_t i = 0; i < count; i++) {
-        int64_t value = r == 0 ? parse_block(data + (size_t)i * WORLD_BLOCK_BYTES) : 0;
-        if (value < 0)
-            (void)world_fail(w, "chunk %u block %u is torn, version %" PRIu64, chunk, first + i,
-                             read.version);
-        if (r == 0) history_complete(w->history, sim_now_ns(w->sim), ops[i], (uint64_t)value);
-        if (r < 0) history_fail(w->history, ops[i]);
-    }
-    free(data);
-    c->done_count += r == 0;
-    c->failed_count += r != 0;
-    return r;
-}
-
-static void random_op(struct world_client *c)
-{
-    struct world *w = c->world;
-    uint32_t chunk = (uint32_t)world_random(w, w->options.chunk_count);
-    uint32_t first = (uint32_t)world_random(w, WORLD_BLOCKS);
-    uint32_t count = 1 + (uint32_t)world_random(w, WORLD_BLOCKS - first);
-    /* Many short ones, which leave history; few that replace the whole chunk. */
-    if (world_random(w, 4)) count = MIN_OF(count, 2u);
-    if (world_random(w, 10) == 0) {
-        first = 0;
-        count = WORLD_BLOCKS;
-    }
-    uint64_t kind = world_random(w, 100);
-    if (kind < 50)
-        (void)world_read(c, chunk, first, count);
-    else if (kind >= 96 && w->options.with_removes)
-        (void)world_remove(c, chunk);
-    else
-        (void)world_write(c, chunk, first, count);
-}
-
-static int client_fiber(void *arg)
-{
-    struct world_client *c = arg;
-    struct world *w = c->world;
-    for (uint32_t i = 0; i < w->options.ops_per_client && !w->why[0]; i++) {
-        random_op(c);
-        int r = fiber_sleep(world_random(w, w->options.op_pause_max_ns + 1));
-        if (r < 0) break;
-    }
-    c->is_done = true;
-    return 0;
-}
-
-int world_start_clients(struct world *w)
-{
-    for (uint32_t i = 0; i < w->options.client_count; i++) {
-        w->clients[i].is_done = false;
-        int r = fiber_spawn(&w->clients[i].scope, "client", client_fiber, &w->clients[i]);
+    const struct process *storage = &w->storages[storage_of(w, chain, replica)];
+    struct create_target_request req = { .target_id = chain * 100 + replica,
+                                         .chain_id = chain,
+                                         .allow_existing = 1 };
+    uint64_t end_ns = world_now_ns(w) + MAKE_LIMIT_NS;
+    for (;;) {
+        cleanup_arena_ struct arena arena = { 0 };
+        struct rpc_options options = { .arena = &arena, .timeout_ns = 5 * SEC };
+        struct empty_record reply;
+        struct net_address address;
+        struct rpc_target to = { mgmtd_client_pool(c->mgmtd), &address, RPC_CONTROL };
+        int r = routing_address(mgmtd_client_routing(c->mgmtd), storage->role.node_id, &address);
+        if (r == 0) r = storage_create_target(to, &options, &req, &reply);
+        if (r >= 0 || world_now_ns(w) > end_ns) return r;
+        r = fiber_sleep(20 * MSEC);
         if (r < 0) return r;
     }
-    return 0;
 }
 
-int world_join_clients(struct world *w, uint64_t timeout_ns)
+static int make_chains(struct world_client *c)
 {
-    uint64_t end_ns = sim_now_ns(w->sim) + timeout_ns;
-    for (uint32_t i = 0; i < w->options.client_count; i++) {
-        while (!w->clients[i].is_done) {
-            if (sim_now_ns(w->sim) > end_ns)
-                return world_fail(w, "client %u does not come to its end", i);
-            int r = fiber_sleep(10 * MSEC);
+    const struct world_options *o = &c->world->options;
+    cleanup_arena_ struct arena arena = { 0 };
+    struct set_chains_request req = {
+        .chains = { arena_array(&arena, struct chain_spec, o->chain_count), o->chain_count },
+        .set_preferred_order = 1
+    };
+    for (uint32_t chain = 1; chain <= o->chain_count; chain++) {
+        struct chain_spec *spec = &req.chains.items[chain - 1];
+        spec->chain_id = chain;
+        spec->targets.items = arena_array(&arena, uint64_t, o->replica_count);
+        spec->targets.count = o->replica_count;
+        for (uint32_t i = 0; i < o->replica_count; i++) {
+            spec->targets.items[i] = chain * 100 + i;
+            if (i + 1 == o->replica_count) cut_tails(c->world, world_cut);
+            int r = make_target(c, chain, i);
             if (r < 0) return r;
         }
     }
+    struct rpc_options options = { .arena = &arena, .timeout_ns = MAKE_LIMIT_NS };
+    struct empty_record reply;
+    int r = mgmtd_client_call(c->mgmtd, RPC_METHOD(mgmtd, set_chains), &options, &req, &reply);
+    if (r >= 0) r = fiber_sleep(300 * MSEC);
+    cut_tails(c->world, world_mend);
+    return r < 0 ? r : 0;
+}
+
+/* ---- clients ---- */
+
+static void setup_client(struct world_client *c)
+{
+    struct auth_identity identity = { .kind = AUTH_SERVER };
+    struct net_address at;
+    int r = auth_cluster_key_parse(ROLE_KEY, identity.key);
+    if (r == 0) r = net_address_parse(c->world->manager.role.listen, &at);
+    check(r == 0);
+    struct mgmtd_client_options options = {
+        .cluster_id = ROLE_CLUSTER_ID, .servers = &at, .server_count = 1, .identity = &identity
+    };
+    c->mgmtd = mgmtd_client_new(c->node, &options);
+    struct storage_client_options storage = { .client = { c->world->options.seed, c->index + 1 },
+                                              .total_timeout_ns = OP_TIMEOUT_NS,
+                                              .channel_count = 4,
+                                              .verify_reads = true };
+    c->storage = storage_client_new(c->node, c->mgmtd, &storage);
+}
+
+static void teardown_client(struct world_client *c)
+{
+    c->storage = storage_client_free(c->storage);
+    c->mgmtd = mgmtd_client_free(c->mgmtd);
+}
+
+/* A call of @fn as a fiber of the client's node. */
+struct visit {
+    struct world_client *client;
+    void (*fn)(struct world_client *c);
+    struct event ended;
+};
+
+static int visit_fiber(void *arg)
+{
+    struct visit *v = arg;
+    v->fn(v->client);
+    event_set(&v->ended, 0);
     return 0;
 }
 
-int world_run_clients(struct world *w)
+static int visit_client(struct world_client *c, void (*fn)(struct world_client *c))
 {
-    int r = world_start_clients(w);
-    return r < 0 ? r : world_join_clients(w, WORLD_LIMIT_NS);
+    struct visit v = { c, fn, { 0 } };
+    event_init(&v.ended);
+    int r = fiber_spawn(&c->scope, "visit", visit_fiber, &v);
+    FIBER_SHIELD();
+    return r < 0 ? r : event_wait(&v.ended, "a client's visit");
+}
+
+static int add_client(struct world *w, uint32_t index)
+{
+    struct world_client *c = &w->clients[index];
+    c->world = w;
+    c->index = index;
+    snprintf(c->name, sizeof c->name, "client-%u", index);
+    if (w->place.sim) c->machine = sim_machine_new(w->place.sim, c->name);
+    c->node = place_node_new(&w->place, c->machine, c->name);
+    prepare_node(w, c->node);
+    scope_init(&c->scope, NULL);
+    c->scope.local = c->node;
+    return visit_client(c, setup_client);
+}
+
+static void remove_client(struct world_client *c)
+{
+    if (!c->node) return;
+    scope_done(&c->scope); /* cancels operations */
+    scope_init(&c->scope, NULL);
+    c->scope.local = c->node;
+    (void)visit_client(c, teardown_client);
+    scope_done(&c->scope);
+    node_stop(c->node);
+    c->node = node_free(c->node);
 }
 
 /* ---- the world ---- */
 
-static struct mgmtd_client *new_mgmtd_client(struct world *w, struct node *node)
+static void make_chains_visit(struct world_client *c)
 {
-    struct auth_identity identity = { .kind = AUTH_SERVER };
-    int r = auth_cluster_key_parse(WORLD_KEY, identity.key);
-    check(r == 0);
-    struct net_address at;
-    r = net_address_parse(w->storages[0].mgmtd, &at);
-    check(r == 0);
-    struct mgmtd_client_options options = {
-        .cluster_id = "sim", .servers = &at, .server_count = 1, .identity = &identity
-    };
-    return mgmtd_client_new(node, &options);
-}
-
-static int client_setup(void *arg)
-{
-    struct world_client *c = arg;
-    c->mgmtd = new_mgmtd_client(c->world, c->node);
-    struct storage_client_options options = { .client = { c->world->options.seed, c->index + 1 },
-                                              .total_timeout_ns = OP_TIMEOUT_NS,
-                                              .channel_count = 4,
-                                              .verify_reads = true };
-    c->storage = storage_client_new(c->node, c->mgmtd, &options);
-    c->is_done = true;
-    return 0;
-}
-
-static int client_teardown(void *arg)
-{
-    struct world_client *c = arg;
-    c->storage = storage_client_free(c->storage);
-    c->mgmtd = mgmtd_client_free(c->mgmtd);
-    c->is_done = true;
-    return 0;
-}
-
-static int run_in_client(struct world *w, uint32_t index, int (*fn)(void *arg))
-{
-    struct world_client *c = &w->clients[index];
-    c->is_done = false;
-    int r = fiber_spawn(&c->node->scope, "client-setup", fn, c);
-    if (r < 0) return r;
-    while (!c->is_done) {
-        r = fiber_sleep(1 * MSEC);
-        if (r < 0) return r;
-    }
-    return 0;
-}
-
-struct maker {
-    struct world *world;
-    bool is_done;
-    int result;
-};
-
-/* Targets of every chain on their nodes; retried until the storages are up. */
-static int make_targets(struct world *w, struct rpc_pool *pool)
-{
-    for (uint32_t chain = 1; chain <= w->options.chain_count; chain++) {
-        for (uint32_t i = 0; i < w->options.replica_count; i++) {
-            uint32_t at = (chain - 1 + i) % w->options.storage_count;
-            struct net_address address;
-            int r = net_address_parse(w->storages[at].listen, &address);
-            check(r == 0);
-            cleanup_arena_ struct arena arena;
-            arena_init(&arena);
-            struct rpc_options options = { .arena = &arena, .timeout_ns = 5 * SEC };
-            struct create_target_request req = { .target_id = chain * 100 + i,
-                                                 .chain_id = chain,
-                                                 .allow_existing = 1 };
-            struct empty_record reply;
-            struct rpc_target to = { pool, &address, RPC_CONTROL };
-            for (int try = 0;; try++) {
-                r = storage_create_target(to, &options, &req, &reply);
-                if (r >= 0) break;
-                if (try > 200) return r;
-                r = fiber_sleep(50 * MSEC);
-                if (r < 0) return r;
-            }
-        }
-    }
-    return 0;
-}
-
-static int maker_fiber(void *arg)
-{
-    struct maker *m = arg;
-    m->result = make_targets(m->world, mgmtd_client_pool(m->world->clients[0].mgmtd));
-    m->is_done = true;
-    return 0;
-}
-
-static int make_chains(struct world *w)
-{
-    struct maker m = { .world = w };
-    int r = fiber_spawn(&w->clients[0].node->scope, "make-targets", maker_fiber, &m);
-    while (r == 0 && !m.is_done) {
-        r = fiber_sleep(5 * MSEC);
-    }
-    if (r == 0) r = m.result;
-    if (r < 0) return world_fail(w, "targets cannot be made: %s", error_name(r));
-    for (uint32_t chain = 1; chain <= w->options.chain_count; chain++) {
-        uint64_t targets[WORLD_STORAGE_COUNT_MAX];
-        uint32_t nodes[WORLD_STORAGE_COUNT_MAX];
-        for (uint32_t i = 0; i < w->options.replica_count; i++) {
-            targets[i] = chain * 100 + i;
-            nodes[i] = w->storages[(chain - 1 + i) % w->options.storage_count].node_id;
-        }
-        script_add_chain(&w->script, chain, targets, nodes, w->options.replica_count);
-    }
-    return 0;
+    int r = make_chains(c);
+    if (r < 0) (void)world_fail(c->world, "chains cannot be made: %s", error_name(r));
 }
 
 static int build(struct world *w)
 {
+    process_init(&w->manager, &w->place, ROLE_MGMTD, 1);
+    world_start(w, &w->manager);
     for (uint32_t i = 0; i < w->options.storage_count; i++) {
-        world_start_storage(w, i);
+        struct process *p = &w->storages[i];
+        process_init(p, &w->place, ROLE_STORAGE, 1001 + i);
+        snprintf(p->role.mgmtd, sizeof p->role.mgmtd, "%s", w->manager.role.listen);
+        world_start(w, p);
     }
-    for (uint32_t i = 0; i < w->options.client_count; i++) {
-        struct world_client *c = &w->clients[i];
-        char name[32];
-        snprintf(name, sizeof name, "client-%u", i);
-        c->world = w;
-        c->index = i;
-        c->node = node_new(sim_loop(w->sim), w->client_machine, name);
-        init_node(w, c->node);
-        scope_init(&c->scope, NULL);
-        c->scope.local = c->node;
-        int r = run_in_client(w, i, client_setup);
-        if (r < 0) return r;
+    int r = w->why[0] ? -ERR_FOUND_BUG : 0;
+    for (uint32_t i = 0; i < w->options.client_count && r == 0; i++) {
+        r = add_client(w, i);
     }
-    int r = make_chains(w);
+    if (r == 0) r = visit_client(&w->clients[0], make_chains_visit);
+    if (r == 0 && w->why[0]) r = -ERR_FOUND_BUG;
+    if (r == 0) r = world_wait_whole(w, MAKE_LIMIT_NS);
     /* Everybody hears of it. */
-    if (r == 0) r = fiber_sleep(200 * MSEC);
-    return r;
+    return r < 0 ? r : fiber_sleep(200 * MSEC);
 }
 
-/* ---- what must hold at the end ---- */
-
-struct checker {
-    struct world *world;
-    bool is_done;
-};
-
-static void check_replicas_of(struct world *w, uint32_t chunk)
+static void end_in_order(struct world *w, struct process *p)
 {
-    cleanup_arena_ struct arena arena;
-    arena_init(&arena);
-    struct chunk_reply *views;
-    uint32_t count;
-    uint32_t chain = world_chain_of(w, chunk);
-    int r = chunks_query(w->clients[0].storage, &arena, chain, chunk_of(chunk), &views, &count);
-    if (r < 0) {
-        (void)world_fail(w, "chunk %u cannot be queried: %s", chunk, error_name(r));
-        return;
-    }
-    for (uint32_t i = 0; i < count; i++) {
-        const struct chunk_meta *a = &views[0].meta, *b = &views[i].meta;
-        bool a_live = views[0].found && a->version && !a->is_tombstone;
-        bool b_live = views[i].found && b->version && !b->is_tombstone;
-        if (b->pending_version)
-            (void)world_fail(w, "chunk %u at target %" PRIu64 " is pending for ever", chunk,
-                             views[i].target_id);
-        if (a_live != b_live || (a_live && (a->version != b->version || a->crc32c != b->crc32c ||
-                                            a->chain_version != b->chain_version)))
-            (void)world_fail(w,
-                             "chunk %u: target %" PRIu64 " has %u/%" PRIu64 " %08x, target %" PRIu64
-                             " has %u/%" PRIu64 " %08x",
-                             chunk, views[0].target_id, a->chain_version, a->version, a->crc32c,
-                             views[i].target_id, b->chain_version, b->version, b->crc32c);
-    }
-}
-
-static int check_fiber(void *arg)
-{
-    struct checker *k = arg;
-    struct world *w = k->world;
-    for (uint32_t chunk = 0; chunk < w->options.chunk_count; chunk++) {
-        /* What is said to be there can be read by everybody. */
-        int r = world_read(&w->clients[0], chunk, 0, WORLD_BLOCKS);
-        if (r < 0 && r != -ERR_CHUNK_NOT_FOUND)
-            (void)world_fail(w, "chunk %u cannot be read in the end: %s", chunk, error_name(r));
-        r = world_write(&w->clients[0], chunk, 0, 1);
-        if (r < 0)
-            (void)world_fail(w, "chunk %u cannot be written in the end: %s", chunk, error_name(r));
-        check_replicas_of(w, chunk);
-    }
-    k->is_done = true;
-    return 0;
-}
-
-static int check_world(struct world *w)
-{
-    world_heal(w);
-    int r = world_wait_whole(w, WHOLE_TIMEOUT_NS);
-    /* Orphans are rolled forward, commit marks arrive. */
-    if (r == 0) r = fiber_sleep(5 * SEC);
-    struct checker k = { .world = w };
-    if (r == 0) r = fiber_spawn(&w->clients[0].scope, "check", check_fiber, &k);
-    while (r == 0 && !k.is_done) {
-        r = fiber_sleep(10 * MSEC);
-    }
-    if (r == 0) r = history_check(w->history, w->why, sizeof w->why);
-    return r < 0 || w->why[0] ? -ERR_FOUND_BUG : 0;
+    if (p->machine) sim_thaw(p->machine);
+    if (p->is_up) world_end(w, p, ENDING_STOP);
 }
 
 static void demolish(struct world *w)
 {
+    FIBER_SHIELD();
     for (uint32_t i = 0; i < w->options.client_count; i++) {
-        if (!w->clients[i].node) continue;
-        scope_done(&w->clients[i].scope);
-        if (w->clients[i].mgmtd) (void)run_in_client(w, i, client_teardown);
-        node_stop(w->clients[i].node);
-        w->clients[i].node = node_free(w->clients[i].node);
+        remove_client(&w->clients[i]);
     }
     for (uint32_t i = 0; i < w->options.storage_count; i++) {
-        sim_thaw(w->storages[i].machine);
-        if (w->storages[i].node) end_storage(w, i);
+        end_in_order(w, &w->storages[i]);
     }
-    scope_done(&w->scope);
+    end_in_order(w, &w->manager);
 }
 
 static int world_main(void *arg)
 {
     struct world *w = arg;
-    scope_init(&w->scope, NULL);
-    int r = fiber_spawn(&w->scope, "script", script_run, &w->script);
-    check(r == 0);
-    r = build(w);
+    int r = build(w);
     if (r == 0) r = w->body(w);
-    if (r == 0) r = check_world(w);
+    if (r == 0) r = world_check(w);
+    w->end_ns = world_now_ns(w);
     demolish(w);
     return w->why[0] ? -ERR_FOUND_BUG : r;
 }
@@ -616,29 +373,29 @@ static void trace_line(void *arg, const char *line)
     fprintf(stderr, "%s\n", line);
 }
 
+static int run_in_sim(struct world *w)
+{
+    struct sim_options so = sim_options_default(w->options.seed);
+    if (w->options.is_tracing) so.trace = trace_line;
+    int r = place_sim_run(&w->place, &so, world_main, w, WORLD_LIMIT_NS);
+    w->trace_hash = sim_trace_hash(w->place.sim);
+    w->event_count = sim_event_count(w->place.sim);
+    place_sim_done(&w->place);
+    return r;
+}
+
 int world_run(struct world *w, const struct world_options *options, int (*body)(struct world *w))
 {
+    check(options->chunk_count <= WORLD_CHUNK_COUNT_MAX);
     *w = (struct world){ .options = *options, .body = body };
-    struct sim_options so = sim_options_default(options->seed);
-    if (options->net) so.net = *options->net;
-    if (options->disk) so.disk = *options->disk;
-    if (options->is_tracing) so.trace = trace_line;
-    w->sim = sim_new(&so);
+    w->place = (struct place){ .prepare = prepare_process, .ended = count_metrics, .arg = w };
+    sim_random_init(&w->random, options->seed ^ 0x776f726c64); /* not what the simulator draws */
     w->history = history_new();
-    script_init(&w->script, w->sim);
-    for (uint32_t i = 0; i < options->storage_count; i++) {
-        describe_storage(w, i);
-    }
-    w->client_machine = sim_machine_new(w->sim, "clients");
-    int r = sim_run(w->sim, world_main, w, WORLD_LIMIT_NS);
-    if (r < 0 && !w->why[0]) (void)world_fail(w, "the run ended with %s", error_name(r));
-    w->trace_hash = sim_trace_hash(w->sim);
-    w->event_count = sim_event_count(w->sim);
-    w->end_ns = sim_now_ns(w->sim);
-    for (uint32_t i = 0; i < options->storage_count; i++) {
-        arena_done(&w->storages[i].arena);
-    }
+    int r = options->backend == LOOP_AUTO
+                ? run_in_sim(w)
+                : place_real_run(&w->place, options->backend, world_main, w);
+    if (r == -ERR_TIMEOUT || r == -ERR_FOUND_BUG)
+        (void)world_fail(w, "the run ended with %s", error_name(r));
     w->history = history_free(w->history);
-    w->sim = sim_free(w->sim);
     return w->why[0] ? -ERR_FOUND_BUG : r;
 }

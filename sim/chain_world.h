@@ -1,20 +1,21 @@
-/* chain_world.h - storages, clients and a script of a cluster manager in the simulator, and what
- * must hold of them: histories, equal replicas, recovery.
+/* chain_world.h - a cluster manager, storages and clients, and what must hold of them: histories,
+ * equal replicas, recovery. They live in a place (place.h): in the simulator or on this host.
  *
  * Registers are the 4 KiB blocks of a few chunks: a write gives all its blocks one value that no
  * other write has, a read must find each block to be wholly of one value. So torn data shows at
  * once, and the rest is judged by sim/linearizability.h.
  */
 #pragma once
+#include "client/storage_client.h"
 #include "loop/fault.h"
-#include "loop/sim.h"
+#include "loop/sim_random.h"
 #include "sim/linearizability.h"
-#include "sim/script_mgmtd.h"
-#include "storage/storage.h"
+#include "sim/place.h"
 
 enum {
     WORLD_STORAGE_COUNT_MAX = 8,
     WORLD_CLIENT_COUNT_MAX = 8,
+    WORLD_CHUNK_COUNT_MAX = 16,
     WORLD_CHUNK_BYTES = 64 << 10,
     WORLD_BLOCK_BYTES = 4096,
     WORLD_BLOCKS = WORLD_CHUNK_BYTES / WORLD_BLOCK_BYTES
@@ -22,40 +23,27 @@ enum {
 
 struct world_options {
     uint64_t seed;
-    uint32_t storage_count; /* 0: 3 */
-    uint32_t replica_count; /* 0: 3 */
-    uint32_t chain_count;   /* 0: 1 */
-    uint32_t client_count;  /* 0: 2 */
-    uint32_t chunk_count;   /* 0: 4; spread over the chains */
+    enum loop_backend backend; /* LOOP_AUTO: the simulator */
+    uint32_t storage_count;    /* at least replica_count */
+    uint32_t replica_count, chain_count, client_count;
+    uint32_t chunk_count; /* spread over the chains */
     uint32_t ops_per_client;
     uint32_t op_pause_max_ns;
+    uint32_t read_percent;
     bool with_removes;
-    bool with_points; /* trouble also delays and fails steps, and keeps news from clients */
-    int mutant;       /* enum mutant, -1: none. 0 is a mutant: use world_options_default() */
-    struct sim_net_profile *net;
-    struct sim_disk_profile *disk;
+    bool with_late_report; /* mgmtd hears last of where the chains' tails are. Simulator only */
+    bool with_points;      /* trouble also delays and fails steps, and keeps news from clients */
+    int mutant;            /* enum mutant, -1: none. 0 is a mutant: use world_options_default() */
     bool is_tracing, is_logging;
 };
 struct world_options world_options_default(uint64_t seed);
 
 struct world;
-struct world_storage {
-    struct world *world;
-    uint32_t index, node_id;
-    char name[32], path[32], listen[64], mgmtd[64], key[80];
-    struct machine *machine;
-    struct node *node; /* NULL: down */
-    struct storage_settings settings;
-    struct arena arena;
-    const char *paths[1], *mgmtds[1], *advertised[1];
-    int result;      /* of storage_run() when it ended by itself */
-    bool is_running; /* storage_run() has not returned */
-    uint32_t start_count;
-};
-
 struct world_client {
     struct world *world;
     uint32_t index;
+    char name[32];
+    struct machine *machine; /* in the simulator */
     struct node *node;
     struct mgmtd_client *mgmtd;
     struct storage_client *storage;
@@ -66,53 +54,56 @@ struct world_client {
 
 struct world {
     struct world_options options;
-    struct sim *sim;
-    struct script script;
-    struct world_storage storages[WORLD_STORAGE_COUNT_MAX];
-    struct machine *client_machine;
+    struct place place;
+    struct process manager;
+    struct process storages[WORLD_STORAGE_COUNT_MAX];
     struct world_client clients[WORLD_CLIENT_COUNT_MAX];
     struct history *history;
-    struct scope scope; /* the script, the workload */
+    struct sim_random random;
     uint64_t next_value;
     uint32_t crash_count, kill_count, freeze_count, cut_count;
     int (*body)(struct world *w);
     char why[400]; /* of a failure */
     uint64_t trace_hash, event_count, end_ns;
+    uint32_t chain_version; /* of the first chain, in the end */
     uint64_t resyncs_done, rolled_forward, retries_recognised, forward_retries, taken_back;
     uint64_t confirm_rounds, tail_questions;
 };
 
 /* Runs @body in a world with the chains made and serving; then checks what must hold. 0, or an
- * error with world.why set. */
+ * error with world.why set (-ERR_FOUND_BUG), or of a back end that is not allowed here. */
 int world_run(struct world *w, const struct world_options *options,
               int (*body)(struct world *w)) must_check;
 
 /* ---- for bodies ---- */
 
-void world_start_storage(struct world *w, uint32_t index) fiber_fn;
-/* Power off (what was not synced is lost) or kill -9. */
-void world_crash_storage(struct world *w, uint32_t index) fiber_fn;
-void world_kill_storage(struct world *w, uint32_t index) fiber_fn;
-/* SIGTERM. */
-void world_stop_storage(struct world *w, uint32_t index) fiber_fn;
-void world_cut(struct world *w, uint32_t from, uint32_t to);
+uint64_t world_now_ns(const struct world *w);
+uint64_t world_random(struct world *w, uint64_t bound);
+/* Both ways. Simulator only. */
+void world_cut(struct machine *a, struct machine *b);
+void world_mend(struct machine *a, struct machine *b);
+int world_fail(struct world *w, const char *fmt, ...) printf_(2, 3);
+void world_start(struct world *w, struct process *p) fiber_fn;
+void world_end(struct world *w, struct process *p, enum ending how) fiber_fn;
 /* Ends all faults, starts what is down. */
 void world_heal(struct world *w) fiber_fn;
-/* Waits until every chain is whole. */
+/* Waits until every chain is whole, as the first client sees it. */
 int world_wait_whole(struct world *w, uint64_t timeout_ns) fiber_fn must_check;
-/* Runs the clients' random operations to their end. */
-int world_run_clients(struct world *w) fiber_fn must_check;
-/* Starts them in the background; world_join_clients() waits for their end. */
+/* -ERR_FOUND_BUG: a process that should be up has ended by itself. */
+int world_check_alive(struct world *w) must_check;
+/* In the background; world_join_clients() waits for their end. */
 int world_start_clients(struct world *w) fiber_fn must_check;
 int world_join_clients(struct world *w, uint64_t timeout_ns) fiber_fn must_check;
-uint64_t world_random(struct world *w, uint64_t bound);
-int world_fail(struct world *w, const char *fmt, ...) printf_(2, 3);
-/* One operation of a client on blocks [first, first + count) of a chunk, recorded. */
+
+/* ---- one operation of a client on blocks [first, first + count) of a chunk, recorded ---- */
+
 int world_write(struct world_client *c, uint32_t chunk, uint32_t first, uint32_t count) fiber_fn;
 int world_read(struct world_client *c, uint32_t chunk, uint32_t first, uint32_t count) fiber_fn;
 int world_remove(struct world_client *c, uint32_t chunk) fiber_fn;
 uint32_t world_chain_of(const struct world *w, uint32_t chunk);
-/* A metric, summed over the storages that run. */
-uint64_t world_metric(const struct world *w, const char *name);
-/* Random faults until @end_ns of the world's clock, then healed. */
+struct chunk_id world_chunk_id(uint32_t chunk);
+
+/* Everybody reads and writes, replicas are equal; then the history. Sets world.why. */
+int world_check(struct world *w) fiber_fn must_check;
+/* Random faults until @end_ns of the world's clock, then healed. Simulator only. */
 int world_make_trouble(struct world *w, uint64_t end_ns) fiber_fn must_check;

@@ -1,0 +1,173 @@
+/* chain_ops.c - the operations of clients, and their history. */
+#include "base/check.h"
+#include "sim/chain_world.h"
+
+static uint64_t object_of(uint32_t chunk, uint32_t block)
+{
+    return (uint64_t)chunk * 1000 + block;
+}
+
+struct chunk_id world_chunk_id(uint32_t chunk)
+{
+    return (struct chunk_id){ 100 + chunk / 2, chunk % 2 };
+}
+
+static void fill_block(uint8_t *to, uint64_t value)
+{
+    uint64_t *words = (uint64_t *)(void *)to;
+    for (size_t i = 0; i < WORLD_BLOCK_BYTES / 8; i++) {
+        words[i] = value * 0x9e3779b97f4a7c15ull + i * (value != 0);
+    }
+    words[0] = value;
+}
+
+/* The value of a block, or -1 when it is not wholly of one. */
+static int64_t parse_block(const uint8_t *from)
+{
+    uint8_t expected[WORLD_BLOCK_BYTES];
+    uint64_t value;
+    memcpy(&value, from, sizeof value);
+    fill_block(expected, value);
+    return memcmp(expected, from, sizeof expected) == 0 ? (int64_t)value : -1;
+}
+
+/* A refusal that surely had no effect. */
+static bool is_refusal(int r)
+{
+    return r == -ERR_NO_SPACE || r == -ERR_CHUNK_STALE_GENERATION || r == -ERR_INVALID_ARG;
+}
+
+static int update(struct world_client *c, uint32_t chunk, uint32_t first, uint32_t count,
+                  struct chunk_write *write, uint64_t value)
+{
+    struct world *w = c->world;
+    size_t ops[WORLD_BLOCKS];
+    for (uint32_t i = 0; i < count; i++) {
+        ops[i] = history_invoke(w->history, world_now_ns(w), c->index, object_of(chunk, first + i),
+                                HISTORY_WRITE, value);
+    }
+    int r = chunks_write(c->storage, write, 1);
+    for (uint32_t i = 0; i < count; i++) {
+        if (r == 0) history_complete(w->history, world_now_ns(w), ops[i], value);
+        if (is_refusal(r)) history_fail(w->history, ops[i]);
+    }
+    c->done_count += r == 0;
+    c->failed_count += r != 0;
+    return r;
+}
+
+int world_write(struct world_client *c, uint32_t chunk, uint32_t first, uint32_t count)
+{
+    struct world *w = c->world;
+    uint64_t value = ++w->next_value;
+    uint8_t *data = xmalloc((size_t)count * WORLD_BLOCK_BYTES);
+    for (uint32_t i = 0; i < count; i++) {
+        fill_block(data + (size_t)i * WORLD_BLOCK_BYTES, value);
+    }
+    struct chunk_write write = { .chain_id = world_chain_of(w, chunk),
+                                 .chunk = world_chunk_id(chunk),
+                                 .kind = UPDATE_WRITE,
+                                 .offset = first * WORLD_BLOCK_BYTES,
+                                 .length = count * WORLD_BLOCK_BYTES,
+                                 .chunk_size = WORLD_CHUNK_BYTES,
+                                 .from = data };
+    int r = update(c, chunk, first, count, &write, value);
+    free(data);
+    return r;
+}
+
+int world_remove(struct world_client *c, uint32_t chunk)
+{
+    struct chunk_write write = { .chain_id = world_chain_of(c->world, chunk),
+                                 .chunk = world_chunk_id(chunk),
+                                 .kind = UPDATE_REMOVE,
+                                 .chunk_size = WORLD_CHUNK_BYTES };
+    return update(c, chunk, 0, WORLD_BLOCKS, &write, HISTORY_INITIAL);
+}
+
+int world_read(struct world_client *c, uint32_t chunk, uint32_t first, uint32_t count)
+{
+    struct world *w = c->world;
+    size_t ops[WORLD_BLOCKS];
+    for (uint32_t i = 0; i < count; i++) {
+        ops[i] = history_invoke(w->history, world_now_ns(w), c->index, object_of(chunk, first + i),
+                                HISTORY_READ, 0);
+    }
+    uint8_t *data = xmalloc((size_t)count * WORLD_BLOCK_BYTES);
+    struct chunk_read read = { .chain_id = world_chain_of(w, chunk),
+                               .chunk = world_chunk_id(chunk),
+                               .offset = first * WORLD_BLOCK_BYTES,
+                               .length = count * WORLD_BLOCK_BYTES,
+                               .to = data };
+    int r = chunks_read(c->storage, &read, 1, NULL);
+    for (uint32_t i = 0; i < count; i++) {
+        int64_t value = r == 0 ? parse_block(data + (size_t)i * WORLD_BLOCK_BYTES) : 0;
+        if (value < 0)
+            (void)world_fail(w, "chunk %u block %u is torn, version %" PRIu64, chunk, first + i,
+                             read.version);
+        if (r == 0) history_complete(w->history, world_now_ns(w), ops[i], (uint64_t)value);
+        if (r < 0) history_fail(w->history, ops[i]);
+    }
+    free(data);
+    c->done_count += r == 0;
+    c->failed_count += r != 0;
+    return r;
+}
+
+static void random_op(struct world_client *c)
+{
+    struct world *w = c->world;
+    uint32_t chunk = (uint32_t)world_random(w, w->options.chunk_count);
+    uint32_t first = (uint32_t)world_random(w, WORLD_BLOCKS);
+    uint32_t count = 1 + (uint32_t)world_random(w, WORLD_BLOCKS - first);
+    /* Many short ones, which leave history; few that replace the whole chunk. */
+    if (world_random(w, 4)) count = MIN_OF(count, 2u);
+    if (world_random(w, 10) == 0) {
+        first = 0;
+        count = WORLD_BLOCKS;
+    }
+    uint64_t kind = world_random(w, 100);
+    if (kind < w->options.read_percent)
+        (void)world_read(c, chunk, first, count);
+    else if (kind >= 96 && w->options.with_removes)
+        (void)world_remove(c, chunk);
+    else
+        (void)world_write(c, chunk, first, count);
+}
+
+static int client_fiber(void *arg)
+{
+    struct world_client *c = arg;
+    struct world *w = c->world;
+    for (uint32_t i = 0; i < w->options.ops_per_client && !w->why[0]; i++) {
+        random_op(c);
+        int r = fiber_sleep(world_random(w, w->options.op_pause_max_ns + 1));
+        if (r < 0) break;
+    }
+    c->is_done = true;
+    return 0;
+}
+
+int world_start_clients(struct world *w)
+{
+    for (uint32_t i = 0; i < w->options.client_count; i++) {
+        w->clients[i].is_done = false;
+        int r = fiber_spawn(&w->clients[i].scope, "client", client_fiber, &w->clients[i]);
+        if (r < 0) return r;
+    }
+    return 0;
+}
+
+int world_join_clients(struct world *w, uint64_t timeout_ns)
+{
+    uint64_t end_ns = world_now_ns(w) + timeout_ns;
+    for (uint32_t i = 0; i < w->options.client_count; i++) {
+        while (!w->clients[i].is_done) {
+            if (world_now_ns(w) > end_ns)
+                return world_fail(w, "client %u does not come to its end", i);
+            int r = fiber_sleep(10 * MSEC);
+            if (r < 0) return r;
+        }
+    }
+    return 0;
+}

@@ -1,0 +1,27 @@
+/* role.h - a server of a test, as a fiber that runs until it is cancelled: a cluster manager or a
+ * storage, with nothing of its own but where it listens and keeps its files.
+ *
+ * The same code runs on a machine of the simulator and in a process of its own (place.h).
+ */
+#pragma once
+#include "kv/kv.h"
+
+enum role_kind { ROLE_MGMTD, ROLE_STORAGE };
+
+/* What the cluster is called, and the key that its servers share. */
+#define ROLE_CLUSTER_ID "sim"
+#define ROLE_KEY        "k1:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
+
+struct role {
+    enum role_kind kind;
+    uint32_t node_id;
+    char listen[64];            /* mgmtd: then known to all; storage: mgmtd tells the others */
+    char mgmtd[64];             /* storage: where the cluster manager is */
+    char dir[128];              /* of its files; there before it starts */
+    struct kv_mem_store *store; /* mgmtd: of its records; NULL: an embedded one in @dir */
+};
+
+/* mgmtd writes the address that it got into this file of its directory. */
+#define ROLE_ADDRESS_FILE "address"
+
+int role_run(struct node *node, const struct role *role) fiber_fn must_check;

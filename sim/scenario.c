@@ -1,0 +1,125 @@
+/* scenario.c - the table of scenarios. */
+#include "sim/scenario.h"
+#include <stdio.h>
+#include <string.h>
+
+#define JOIN_LIMIT_NS (300 * SEC)
+
+static int check_all_succeeded(struct world *w)
+{
+    for (uint32_t i = 0; i < w->options.client_count; i++) {
+        if (w->clients[i].failed_count)
+            return world_fail(w, "client %u: %u operations failed", i, w->clients[i].failed_count);
+    }
+    return 0;
+}
+
+static int just_run(struct world *w)
+{
+    int r = world_start_clients(w);
+    if (r == 0) r = world_join_clients(w, JOIN_LIMIT_NS);
+    return r < 0 ? r : check_all_succeeded(w);
+}
+
+static void set_removes(struct world_options *o)
+{
+    o->with_removes = true;
+}
+
+static void set_late(struct world_options *o)
+{
+    o->with_late_report = true;
+}
+
+/* ---- the one that also runs on real processes ---- */
+
+/* Every storage ends while clients work, now hard, now in order, and comes back: at once, or when
+ * the chain has gone on without it. Nobody may see more of it than a pause. */
+static int restart_storages(struct world *w)
+{
+    static const uint64_t pauses_ns[] = { 0, 300 * MSEC, 3 * SEC };
+    int r = world_start_clients(w);
+    for (uint32_t i = 0; i < w->options.storage_count * 2 && r == 0; i++) {
+        struct process *victim = &w->storages[world_random(w, w->options.storage_count)];
+        r = fiber_sleep(world_random(w, 500 * MSEC));
+        if (r < 0) return r;
+        world_end(w, victim, world_random(w, 4) ? ENDING_POWER : ENDING_STOP);
+        r = fiber_sleep(pauses_ns[world_random(w, ARRAY_SIZE(pauses_ns))]);
+        if (r < 0) return r;
+        world_start(w, victim);
+        r = world_wait_whole(w, 60 * SEC);
+    }
+    if (r == 0) r = world_join_clients(w, JOIN_LIMIT_NS);
+    return r < 0 ? r : check_all_succeeded(w);
+}
+
+static void set_restart(struct world_options *o)
+{
+    o->ops_per_client = 400;
+    o->op_pause_max_ns = 20 * MSEC;
+}
+
+/* ---- trouble ---- */
+
+static int trouble(struct world *w)
+{
+    int r = world_start_clients(w);
+    if (r == 0) r = world_make_trouble(w, world_now_ns(w) + 15 * SEC);
+    if (r == 0) r = world_join_clients(w, JOIN_LIMIT_NS);
+    return r;
+}
+
+static void set_trouble(struct world_options *o)
+{
+    o->ops_per_client = 300;
+    o->client_count = 4;
+}
+
+static void set_steps(struct world_options *o)
+{
+    set_trouble(o);
+    o->with_points = true;
+}
+
+const struct scenario scenarios[] = {
+    { "quiet", "writes, reads and removals without faults", set_removes, just_run },
+    { "late", "mgmtd learns where targets are after the chains were made", set_late, just_run },
+    { "restart", "storages end and come back; also runs on real processes", set_restart,
+      restart_storages },
+    { "trouble", "crashes, kills, freezes, cuts of links", set_trouble, trouble },
+    { "steps", "the same, and steps of the protocol are delayed or fail", set_steps, trouble },
+};
+const uint32_t scenario_count = ARRAY_SIZE(scenarios);
+
+const struct scenario *scenario_find(const char *name)
+{
+    for (uint32_t i = 0; i < scenario_count; i++) {
+        if (strcmp(scenarios[i].name, name) == 0) return &scenarios[i];
+    }
+    return NULL;
+}
+
+int scenario_run(const struct scenario *s, const struct world_options *options, struct world *w)
+{
+    struct world_options o = *options;
+    if (s->set) s->set(&o);
+    return world_run(w, &o, s->body);
+}
+
+void scenario_sum_up(const struct world *w, char *buf, size_t size)
+{
+    uint32_t done = 0, failed = 0;
+    for (uint32_t i = 0; i < w->options.client_count; i++) {
+        done += w->clients[i].done_count;
+        failed += w->clients[i].failed_count;
+    }
+    snprintf(buf, size,
+             "seed %" PRIu64 ": %.1f s, %" PRIu64 " events, %u done, %u failed; crashes %u kills "
+             "%u freezes %u cuts %u; chain version %u, resyncs %" PRIu64 ", rolled forward %" PRIu64
+             ", taken back %" PRIu64 ", retries recognised %" PRIu64 ", forward retries %" PRIu64
+             ", rounds %" PRIu64 ", tail asked %" PRIu64 "; trace %016" PRIx64,
+             w->options.seed, (double)w->end_ns / 1e9, w->event_count, done, failed, w->crash_count,
+             w->kill_count, w->freeze_count, w->cut_count, w->chain_version, w->resyncs_done,
+             w->rolled_forward, w->taken_back, w->retries_recognised, w->forward_retries,
+             w->confirm_rounds, w->tail_questions, w->trace_hash);
+}
