@@ -51,7 +51,7 @@ static uint32_t choose_spread(struct storage_client *c, const struct chain_info 
 {
     uint32_t candidates[CHAIN_TARGET_COUNT_MAX], count = 0;
     for (uint32_t i = 0; i < MIN_OF(serving, (uint32_t)CHAIN_TARGET_COUNT_MAX); i++) {
-        if (!is_tried(g, i)) candidates[count++] = i;
+        if (!is_tried(g, i) && chain->members.items[i].node_id) candidates[count++] = i;
     }
     if (count == 0) return UINT32_MAX;
     uint32_t first = candidates[node_random_below(c->node, count)];
@@ -77,6 +77,8 @@ static int choose(struct read_call *call, struct reading *g)
     case TARGET_INDEX: at = call->options->target_index; break;
     }
     if (at >= serving || is_tried(g, at)) return -ERR_NOT_AVAILABLE;
+    /* mgmtd does not know yet where that target is. */
+    if (!chain->members.items[at].node_id) return -ERR_NOT_AVAILABLE;
     if (g->chain_version != chain->version) g->damaged = 0;
     g->target_at = at;
     g->chain_version = chain->version;

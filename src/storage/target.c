@@ -170,6 +170,20 @@ void target_apply(struct target *t, const struct chain_info *chain)
     enter_version(t, &copy, stored_version);
 }
 
+void target_locate_members(struct target *t, const struct chain_info *chain)
+{
+    if (chain->version != t->chain_version) return;
+    bool is_news = false;
+    for (uint32_t i = 0; i < t->all_count && i < chain->members.count; i++) {
+        const struct chain_member *m = &chain->members.items[i];
+        if (m->target_id != t->all[i].target_id || m->node_id == t->all[i].node_id) continue;
+        t->all[i].node_id = m->node_id;
+        is_news = true;
+    }
+    /* A forward that pauses because it found nobody goes on. */
+    if (is_news) wait_queue_wake_all(&t->changed);
+}
+
 int target_check_member(const struct target *t, uint32_t chain_version)
 {
     if (t->local_state == LOCAL_OFFLINE) return -ERR_TARGET_OFFLINE;

@@ -73,6 +73,9 @@ CLEANUP_FUNC(struct target *, target_unuse)
 
 /* Takes over what @chain says when it is newer than what the target acts on. */
 void target_apply(struct target *t, const struct chain_info *chain) fiber_fn;
+/* Takes over where the members are from @chain of the version that the target acts on: mgmtd learns
+ * that from reports, without a new version. */
+void target_locate_members(struct target *t, const struct chain_info *chain);
 /* Logs, tells mgmtd, wakes whoever waits. */
 void target_set_local_state(struct target *t, enum local_state state, const char *why);
 /* The disk has failed: the target goes offline, and stays so. */

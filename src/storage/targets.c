@@ -85,7 +85,11 @@ static int apply_routing(struct storage *s)
     list_for_each (it, &s->targets) {
         struct target *t = list_entry(it, struct target, link);
         const struct chain_info *chain = routing_chain(s->routing, t->chain_id);
-        if (!chain || chain->version <= t->chain_version) continue;
+        if (!chain) continue;
+        if (chain->version <= t->chain_version) {
+            target_locate_members(t, chain);
+            continue;
+        }
         int r = fiber_spawn(&scope, "apply-routing", apply_fiber, t);
         if (r < 0) return r;
         target_use(t);
