@@ -55,35 +55,36 @@ void record_become_committed(struct record *record, uint32_t chain_version)
     record->head.free_count = 0;
 }
 
-/* The record whose entry was at @locator a moment ago. */
-static int read_record(struct shard *s, uint64_t locator, struct record **ret)
+int shard_parse_record(const struct index_entry *entry, struct bytes in, struct record **ret)
+{
+    cleanup_(record_unrefp) struct record *record = NULL;
+    struct entry e;
+    int r = entry_get(in, &e);
+    if (r >= 0)
+        r = e.kind == ENTRY_RECORD ? record_decode(e.payload, &record) : -ERR_DATA_CORRUPTION;
+    if (r < 0) return r;
+    if (chunk_key_compare(&record->head.key, &entry->key) != 0 ||
+        record->head.version != entry->version ||
+        record_is_tombstone(record) != entry->is_tombstone)
+        return -ERR_DATA_CORRUPTION;
+    record_become_committed(record, entry->chain_version);
+    *ret = TAKE_PTR(record);
+    return 0;
+}
+
+/* The bytes of an entry, in fresh memory. */
+static int read_entry(struct shard *s, uint64_t locator, uint8_t **ret_memory, struct bytes *ret)
 {
     enum index_file where = locator_file(locator);
     struct file *file = where <= JOURNAL_B ? journal_file(s->journal, where)
                                            : checkpoint_file(s->checkpoint, where);
     uint64_t offset = locator_offset(locator), begin = offset / BLOCK_BYTES * BLOCK_BYTES;
     uint32_t skip = (uint32_t)(offset - begin), size = locator_size(locator);
-    cleanup_(freep) uint8_t *buf = block_memory(skip + size);
-    ssize_t n = file_read(file, buf, round_to_block(skip + size), begin);
+    *ret_memory = block_memory(skip + size);
+    ssize_t n = file_read(file, *ret_memory, round_to_block(skip + size), begin);
     if (n < 0) return (int)n;
-    if ((size_t)n < skip + size) return -ERR_DATA_CORRUPTION;
-    struct entry entry;
-    int r = entry_get(bytes_of(buf + skip, size), &entry);
-    if (r < 0) return r;
-    if (entry.kind != ENTRY_RECORD) return -ERR_DATA_CORRUPTION;
-    return record_decode(entry.payload, ret);
-}
-
-/* A record that was read for @entry; puts it into the cache. */
-static int accept_record(struct shard *s, const struct index_entry *entry, struct record *record)
-{
-    const struct record_disk *head = &record->head;
-    if (chunk_key_compare(&head->key, &entry->key) != 0 || head->version != entry->version ||
-        record_is_tombstone(record) != entry->is_tombstone)
-        return -ERR_DATA_CORRUPTION;
-    record_become_committed(record, entry->chain_version);
-    record_cache_put(&s->cache, record);
-    return 0;
+    *ret = bytes_of(*ret_memory + skip, size);
+    return (size_t)n < skip + size ? -ERR_DATA_CORRUPTION : 0;
 }
 
 int shard_load_record(struct shard *s, const struct chunk_key *key, struct record **ret)
@@ -97,21 +98,22 @@ int shard_load_record(struct shard *s, const struct chunk_key *key, struct recor
             return 1;
         }
         uint64_t locator = entry->locator;
-        cleanup_(record_unrefp) struct record *record = NULL;
-        int r = read_record(s, locator, &record);
+        cleanup_(freep) uint8_t *memory = NULL;
+        struct bytes in;
+        int r = read_entry(s, locator, &memory, &in);
         if (r == -ERR_CANCELED || r == -ERR_TIMEOUT) return r;
         /* A checkpoint or an update may have moved it meanwhile, and the old place may be used
          * again. */
         entry = chunk_index_find(&s->index, key);
         if (!entry || entry->locator != locator || record_cache_get(&s->cache, key)) continue;
-        if (r >= 0) r = accept_record(s, entry, record);
+        if (r >= 0) r = shard_parse_record(entry, in, ret);
         if (r < 0) {
             ++*s->checksum_errors;
             return log_error(&s->node->log, r == -ERR_DATA_CORRUPTION ? -ERR_CHECKSUM_MISMATCH : r,
                              "%s: the record of chunk %llx-%x is damaged", s->path,
                              (unsigned long long)key->inode, key->index);
         }
-        *ret = TAKE_PTR(record);
+        record_cache_put(&s->cache, *ret);
         return 1;
     }
 }

@@ -109,6 +109,9 @@ void shard_pin(struct shard *s, struct record *record);
 /* 1 with a count of the committed record, a tombstone's too, or 0 when nothing is committed. */
 int shard_load_record(struct shard *s, const struct chunk_key *key,
                       struct record **ret) fiber_fn must_check;
+/* The record in the bytes of an entry, which @entry of the index points at. */
+int shard_parse_record(const struct index_entry *entry, struct bytes in,
+                       struct record **ret) must_check;
 void record_become_committed(struct record *record, uint32_t chain_version);
 void shard_state_of(const struct shard *s, const struct index_entry *entry,
                     struct chunk_state *ret);

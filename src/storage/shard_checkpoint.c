@@ -11,8 +11,12 @@
 #include "base/check.h"
 #include "loop/fault.h"
 #include "storage/shard.h"
+#include "storage/shard_memory.h"
 
-enum { HAND_COUNT = 256 }; /* records read ahead of a block */
+enum {
+    HAND_COUNT = 256,       /* records read ahead of a block */
+    WINDOW_BYTES = 1 << 20, /* of the old checkpoint, read at once */
+};
 #define NO_SPACE_PAUSE_NS (5 * SEC)
 
 /* An entry of the block being filled, and where it will be. */
@@ -25,7 +29,7 @@ struct placed {
 /* A record kept in memory for the next block. */
 struct at_hand {
     struct record *record;
-    uint64_t locator; /* of the entry when it was read: while it is that, so is the content */
+    uint64_t locator; /* of the entry when it was read: while that is the same, so is the content */
 };
 
 struct walk {
@@ -36,6 +40,10 @@ struct walk {
     uint32_t placed_count, placed_capacity;
     struct at_hand hand[HAND_COUNT]; /* in order of key */
     uint32_t hand_count, hand_at;
+    uint8_t *window; /* bytes [window_offset, + window_size) of window_file */
+    enum index_file window_file;
+    uint64_t window_offset;
+    size_t window_size;
 };
 
 static void hand_drop(struct walk *w)
@@ -50,6 +58,7 @@ static void walk_done(struct walk *w)
 {
     hand_drop(w);
     free(w->placed);
+    free(w->window);
 }
 
 /* ---- one block ---- */
@@ -127,7 +136,49 @@ static void move_entries(struct walk *w)
     w->placed_count = 0;
 }
 
-/* Reads the records of the next chunks, as far as they are not in memory, and keeps them there. */
+/* ---- reading ahead ---- */
+
+/* The bytes of an entry of the old checkpoint, whose records come in the same order as the walk. */
+static int window_get(struct walk *w, uint64_t locator, struct bytes *ret)
+{
+    uint64_t offset = locator_offset(locator);
+    uint32_t size = locator_size(locator);
+    enum index_file file = locator_file(locator);
+    if (!w->window) w->window = block_memory(WINDOW_BYTES);
+    if (file != w->window_file || offset < w->window_offset ||
+        offset + size > w->window_offset + w->window_size) {
+        uint64_t begin = offset / BLOCK_BYTES * BLOCK_BYTES;
+        w->window_size = 0;
+        ssize_t n =
+            file_read(checkpoint_file(w->s->checkpoint, file), w->window, WINDOW_BYTES, begin);
+        if (n < 0) return (int)n;
+        w->window_file = file;
+        w->window_offset = begin;
+        w->window_size = (size_t)n;
+    }
+    uint64_t skip = offset - w->window_offset;
+    if (skip + size > w->window_size) return -ERR_DATA_CORRUPTION;
+    *ret = bytes_of(w->window + skip, size);
+    return 0;
+}
+
+/* The committed record of @key, from the cache, the window or its place; as shard_load_record(). */
+static int load(struct walk *w, const struct chunk_key *key, struct record **ret)
+{
+    const struct index_entry *entry = chunk_index_find(&w->s->index, key);
+    bool is_old = entry->locator && locator_file(entry->locator) >= CHECKPOINT_A;
+    if (!is_old || record_cache_get(&w->s->cache, key)) return shard_load_record(w->s, key, ret);
+    uint64_t locator = entry->locator;
+    struct bytes in;
+    int r = window_get(w, locator, &in);
+    if (r == -ERR_CANCELED || r == -ERR_TIMEOUT) return r;
+    entry = chunk_index_find(&w->s->index, key);
+    if (r >= 0 && entry && entry->locator == locator) r = shard_parse_record(entry, in, ret);
+    if (r < 0 || !entry || entry->locator != locator) return shard_load_record(w->s, key, ret);
+    return 1;
+}
+
+/* Reads the records of the next chunks and keeps them in memory. */
 static int read_ahead(struct walk *w)
 {
     struct chunk_key key = w->at;
@@ -140,7 +191,7 @@ static int read_ahead(struct walk *w)
         is_inclusive = false;
         if (!entry->locator) continue;
         struct record *record;
-        int r = shard_load_record(w->s, &key, &record);
+        int r = load(w, &key, &record);
         if (r < 0) return r;
         if (r == 0) continue;
         uint64_t locator = chunk_index_find(&w->s->index, &key)->locator;
@@ -148,6 +199,8 @@ static int read_ahead(struct walk *w)
     }
     return 0;
 }
+
+/* ---- the walk ---- */
 
 static int end_block(struct walk *w)
 {
