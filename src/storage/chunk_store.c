@@ -74,7 +74,9 @@ static int identify(struct chunk_store *s, const struct chunk_store_options *opt
         return log_error(&s->node->log, -ERR_STORAGE_UUID_MISMATCH,
                          "%s: belongs to node %u of cluster %.*s", s->path, ret->node_id,
                          (int)ret->cluster_id_bytes, (const char *)ret->cluster_id);
-    if (r > 0) return ret->shard_count == 1 ? 0 : -ERR_NOT_SUPPORTED;
+    if (r > 0 && ret->shard_count != 1) return -ERR_NOT_SUPPORTED;
+    /* names that a killed process has made must not vanish under what is built on them */
+    if (r > 0) return dir_sync(s->node, s->path);
     if (path_exists(s->node, shard_path))
         return log_error(&s->node->log, -ERR_STORAGE_INIT_FAILED,
                          "%s: holds data but has no superblock", s->path);

@@ -313,7 +313,9 @@ static int open_files(struct shard *s, const struct shard_options *options)
                                    .path = options->path,
                                    .reserve_bytes = options->reserve_bytes,
                                    .capacity_bytes = options->capacity_bytes };
-    int r = checkpoint_open(&checkpoint, &s->checkpoint);
+    /* a killed process may have made files and not have come to this */
+    int r = dir_sync(options->node, options->path);
+    if (r >= 0) r = checkpoint_open(&checkpoint, &s->checkpoint);
     if (r >= 0) r = journal_open(&journal, &s->journal);
     if (r >= 0) r = units_open(&units, &s->units);
     s->quarantine.units = s->units;
