@@ -35,12 +35,20 @@ int fault_hit(struct node *node, const char *point) fiber_fn must_check;
 
 /* M(symbol, "name for --mutant", "the rule that it breaks") */
 #define MUTANT_TABLE(M)                                                                            \
-    M(SKIP_DATA_SYNC, "skip-data-sync", "data is synced before the pending record is written")     \
+    M(SKIP_DATA_SYNC, "skip-data-sync", "data is durable before its update is acknowledged")       \
     M(SKIP_INDEX_SYNC, "skip-index-sync",                                                          \
       "the pending record is durable before it is acknowledged")                                   \
     M(UNIT_REUSED_WHILE_PINNED, "unit-reused-while-pinned", "a unit waits for its last reader")    \
     M(UNIT_REUSED_BEFORE_DURABLE, "unit-reused-before-durable",                                    \
       "a unit waits until the entry that freed it is durable")                                     \
+    M(DATA_NOT_DOUBTED, "data-not-doubted",                                                        \
+      "a record whose data may be missing is verified at start")                                   \
+    M(DOUBTED_NOT_SYNCED, "doubted-not-synced", "data found at start is synced before it counts")  \
+    M(REPLACED_BEFORE_DATA, "replaced-before-data",                                                \
+      "a pending record gives way only to one whose data is durable")                              \
+    M(COMMIT_BEFORE_DATA, "commit-before-data", "an update is committed when its data is durable") \
+    M(CHECKPOINT_BEFORE_DATA, "checkpoint-before-data",                                            \
+      "a checkpoint counts when the data of its records is durable")                               \
     M(SKIP_FORWARD, "skip-forward", "an update is on every member before it is acknowledged")      \
     M(NO_CHUNK_LOCK, "no-chunk-lock", "one update of a chunk runs at a time")                      \
     M(STALE_READ_ALLOWED, "stale-read-allowed",                                                    \

@@ -29,8 +29,9 @@ struct checkpoint_disk {
     uint64_t sequence;
     uint64_t journal_epoch; /* replay begins with this one */
     uint64_t first_lsn;     /* of that epoch */
-    uint64_t end_lsn;    /* greatest lsn that a block may contain; durable in the journal before */
-    uint64_t body_bytes; /* of all blocks */
+    uint64_t end_lsn;       /* greatest lsn that a block may contain; journal and data up to it are
+                            durable before */
+    uint64_t body_bytes;    /* of all blocks */
     uint32_t block_count;
     uint32_t target_number_next; /* when the epoch began */
     uint8_t zeros[4016];

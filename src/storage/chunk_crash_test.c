@@ -1,10 +1,10 @@
 /* chunk_crash_test.c - the chunk store through power losses, and proof that the check bites.
  *
  * A life: open, hold everything against the model, then random updates by several fibers until the
- * machine loses power at a random moment: writes that were not synced are kept, lost or torn. After
- * each restart every call that had returned must have happened, every other one may have happened
- * as a whole or not at all, all bytes must verify, and every unit must be accounted for. With a
- * mutant active the same seeds must find something wrong.
+ * machine loses power at a random moment (writes that were not synced are kept, lost or torn), or
+ * the process is killed. After each restart every call that had returned must have happened, every
+ * other one may have happened as a whole or not at all, all bytes must verify, and every unit must
+ * be accounted for. With a mutant active the same seeds must find something wrong.
  */
 #include "base/arena.h"
 #include "fiber/sync.h"
@@ -20,14 +20,14 @@
 /* cmocka.h wants the four above */
 #include <cmocka.h>
 
-enum { TARGET = 5, FIBERS = 3, LIVES = 4, SEEDS_DEFAULT = 60, SEEDS_MUTANT = 200 };
+enum { TARGET = 5, FIBERS = 3, LIVES = 6, SEEDS_DEFAULT = 60, SEEDS_MUTANT = 200 };
 
 struct crash_world {
     struct chunk_world w;
     struct model models[FIBERS];
-    int mutant; /* -1: none */
-    bool kill_only;
-    const char *violation; /* what a life found */
+    int mutant;             /* -1: none */
+    uint64_t data_delay_ns; /* by which syncs of data come late, behind those of the journal */
+    const char *violation;  /* what a life found */
     bool has_target;
 };
 
@@ -98,14 +98,19 @@ static int crash_main(void *arg)
     struct chunk_world *w = &c->w;
     for (int life = 0; life < LIVES && !c->violation; life++) {
         w->node = node_new(w->loop, w->machine, "disk");
-        w->node->log.level = c->mutant < 0 ? LOG_INFO : LOG_LEVEL_MAX;
+        w->node->log.level = c->mutant < 0 || getenv("CHUNK_CRASH_LOG") ? LOG_INFO : LOG_LEVEL_MAX;
         if (c->mutant >= 0) mutant_activate(w->node, (enum mutant)c->mutant);
+        if (c->data_delay_ns)
+            fault_add(w->node, &(struct fault_rule){ .point = "storage.units.before_sync",
+                                                     .kind = FAULT_DELAY,
+                                                     .delay_ns = c->data_delay_ns });
         int r = fiber_spawn(&w->node->scope, "life", life_fiber, c);
         check(r == 0);
-        /* the first lives are short, so that openings and formatting are hit too */
-        r = fiber_sleep(sim_random_below(w->sim, life == 0 ? 20 * MSEC : 300 * MSEC));
+        /* many lives are short, so that formatting and openings are hit too */
+        bool is_short = life == 0 || sim_random_below(w->sim, 3) == 0;
+        r = fiber_sleep(sim_random_below(w->sim, is_short ? 20 * MSEC : 300 * MSEC));
         check(r == 0);
-        if (c->kill_only) {
+        if (sim_random_below(w->sim, 4) == 0) {
             sim_kill(w->machine);
         } else {
             sim_crash(w->machine);
@@ -118,13 +123,13 @@ static int crash_main(void *arg)
 }
 
 /* What a seed found, or NULL. */
-static const char *run_seed(uint64_t seed, int mutant, bool kill_only)
+static const char *run_seed(uint64_t seed, int mutant)
 {
     struct crash_world *c cleanup_(freep) = new_zero(struct crash_world);
     struct chunk_world *w = &c->w;
     struct sim_options options = sim_options_default(seed);
     c->mutant = mutant;
-    c->kill_only = kill_only;
+    c->data_delay_ns = seed % 3 == 0 ? seed % 7 * 2 * MSEC : 0;
     snprintf(w->dir, sizeof(w->dir), "/disk");
     w->options = (struct chunk_store_options){ .path = w->dir,
                                                .cluster_id = BYTES_LITERAL("test"),
@@ -162,7 +167,7 @@ static void test_crash(void **state)
     uint64_t first = only ? strtoull(only, NULL, 10) : 1;
     uint64_t last = only ? first : seed_count();
     for (uint64_t seed = first; seed <= last; seed++) {
-        const char *violation = run_seed(seed, -1, seed % 5 == 0);
+        const char *violation = run_seed(seed, -1);
         if (violation) fail_msg("CHUNK_CRASH_SEED=%lu: %s", seed, violation);
     }
 }
@@ -170,14 +175,18 @@ static void test_crash(void **state)
 /* Each rule taken out must be noticed within 200 seeds. */
 static void test_mutants(void **state)
 {
-    static const enum mutant mutants[] = { MUTANT_SKIP_DATA_SYNC, MUTANT_SKIP_INDEX_SYNC,
-                                           MUTANT_UNIT_REUSED_WHILE_PINNED,
-                                           MUTANT_UNIT_REUSED_BEFORE_DURABLE };
+    static const enum mutant mutants[] = {
+        MUTANT_SKIP_DATA_SYNC,           MUTANT_SKIP_INDEX_SYNC,
+        MUTANT_UNIT_REUSED_WHILE_PINNED, MUTANT_UNIT_REUSED_BEFORE_DURABLE,
+        MUTANT_DATA_NOT_DOUBTED,         MUTANT_REPLACED_BEFORE_DATA,
+    };
+    const char *only = getenv("CHUNK_CRASH_MUTANT");
     for (size_t i = 0; i < ARRAY_SIZE(mutants); i++) {
+        if (only && mutants[i] != (enum mutant)mutant_parse(only)) continue;
         const char *violation = NULL;
         uint64_t seed = 0;
         while (!violation && seed < SEEDS_MUTANT) {
-            violation = run_seed(++seed, (int)mutants[i], false);
+            violation = run_seed(++seed, (int)mutants[i]);
         }
         print_message("%s: %s at seed %lu\n", mutant_name(mutants[i]),
                       violation ? violation : "NOT noticed", seed);

@@ -284,17 +284,21 @@ static void apply(const struct model_chunk *c, const struct chunk_update *u,
     ret->crc32c = crc32c(0, ret->bytes, ret->length);
 }
 
-static int do_commit(struct model *m, struct model_chunk *c)
+static void note_commit(struct model_chunk *c)
 {
-    int r =
-        chunk_commit(m->store, m->target_id, c->id, c->pending.version, c->pending.chain_version);
-    if (r < 0) return r;
     content_clear(&c->previous);
     c->previous = c->committed;
     c->committed = c->pending;
     c->pending = (struct model_content){ 0 };
     c->commit_is_open = true;
-    return 0;
+}
+
+static int do_commit(struct model *m, struct model_chunk *c)
+{
+    int r =
+        chunk_commit(m->store, m->target_id, c->id, c->pending.version, c->pending.chain_version);
+    if (r == 0) note_commit(c);
+    return r;
 }
 
 /* A later call on the chunk has returned, so what came before it is durable. */
@@ -304,16 +308,66 @@ static void settle(struct model_chunk *c)
     c->commit_is_open = c->drop_is_open = false;
 }
 
+/* The attempt is the chunk's pending content now. */
+static void become_pending(struct model *m, struct model_chunk *c)
+{
+    identity_note(m, c, &c->attempt);
+    content_clear(&c->pending);
+    c->pending = c->attempt;
+    c->attempt = (struct model_content){ 0 };
+}
+
+/* A stage ran out of time: the update is pending or not, and if it is, perhaps not durable. */
+static int look_again(struct model *m, struct model_chunk *c)
+{
+    struct chunk_state state = { 0 };
+    int r = chunk_get(m->store, m->target_id, c->id, &state);
+    if (r < 0) return r;
+    if (!state.has_pending || !same_update(&state.pending_update, &c->attempt.update)) {
+        content_clear(&c->attempt);
+        return 0;
+    }
+    m->late_count++;
+    if (model_below(&m->random, 2)) {
+        r = chunk_commit(m->store, m->target_id, c->id, c->attempt.version,
+                         c->attempt.chain_version);
+        if (r < 0 && r != -ERR_CHUNK_NOT_COMMIT) return r;
+        if (r == 0) {
+            settle(c);
+            become_pending(m, c);
+            note_commit(c);
+            return 0;
+        }
+    }
+    r = chunk_settle(m->store, m->target_id, c->id);
+    if (r < 0) return r;
+    settle(c);
+    become_pending(m, c);
+    return 0;
+}
+
+static int stage(struct model *m, const struct model_chunk *c, struct chunk_update *u)
+{
+    FIBER_TIMEOUT(model_below(&m->random, 8) ? TIME_NEVER : model_below(&m->random, 4 * MSEC));
+    m->stage_count++;
+    return chunk_stage(m->store, m->target_id, c->id, u);
+}
+
+/* On top of what is committed, or, as only a replacement may, in the place of what is pending. */
 static int do_stage(struct model *m, struct model_chunk *c)
 {
     struct chunk_update u;
     cleanup_(freep) uint8_t *memory = NULL;
-    random_update(m, c, &u, &memory);
+    do {
+        free(memory);
+        memory = NULL;
+        random_update(m, c, &u, &memory);
+    } while (c->pending.version && u.kind != UPDATE_REPLACE);
     apply(c, &u, &c->attempt);
     bool is_bad = u.data.size && model_below(&m->random, 32) == 0;
     if (is_bad) u.data_crc32c ^= 1;
-    int r = chunk_stage(m->store, m->target_id, c->id, &u);
-    m->stage_count++;
+    int r = stage(m, c, &u);
+    if (r == -ERR_TIMEOUT) return look_again(m, c);
     if (is_bad && r >= 0) return violation(m, c->id, "took damaged data", 0);
     bool is_refused = r == -ERR_NO_SPACE || (is_bad && r == -ERR_CHECKSUM_MISMATCH);
     if (r < 0) {
@@ -324,9 +378,7 @@ static int do_stage(struct model *m, struct model_chunk *c)
     if (u.result_length != c->attempt.length || u.result_crc32c != c->attempt.crc32c)
         return violation(m, c->id, "result of a stage", 0);
     settle(c);
-    identity_note(m, c, &c->attempt);
-    c->pending = c->attempt;
-    c->attempt = (struct model_content){ 0 };
+    become_pending(m, c);
     return 0;
 }
 
@@ -408,7 +460,9 @@ int model_step(struct model *m)
         if (c->pending.version)
             return model_below(&m->random, 2) ? do_drop(m, c) : do_restage(m, c);
         return 0;
-    default: return c->pending.version ? do_commit(m, c) : do_stage(m, c);
+    default:
+        if (c->pending.version && model_below(&m->random, 6)) return do_commit(m, c);
+        return do_stage(m, c);
     }
 }
 
@@ -428,9 +482,7 @@ int model_remove_all(struct model *m)
         int r = chunk_stage(m->store, m->target_id, c->id, &u);
         if (r < 0) return r;
         settle(c);
-        identity_note(m, c, &c->attempt);
-        c->pending = c->attempt;
-        c->attempt = (struct model_content){ 0 };
+        become_pending(m, c);
         r = do_commit(m, c);
         if (r < 0) return r;
     }
@@ -449,9 +501,7 @@ static int adopt_chunk(struct model *m, struct model_chunk *c)
     bool is_attempt = state.has_pending && c->attempt.version &&
                       same_update(&state.pending_update, &c->attempt.update);
     if (is_attempt) {
-        identity_note(m, c, &c->attempt);
-        c->pending = c->attempt;
-        c->attempt = (struct model_content){ 0 };
+        become_pending(m, c);
     } else if (c->commit_is_open && state.has_pending && !c->pending.version &&
                same_update(&state.pending_update, &c->committed.update)) {
         c->pending = c->committed;

@@ -62,7 +62,8 @@ struct model {
     struct model_pin pins[MODEL_PINS];
     struct model_identity identities[MODEL_CHANNELS]; /* of channels 1 … */
     uint64_t stage_count, full_count, reject_count;
-    bool has_violation; /* says what on stderr */
+    uint64_t late_count; /* stages that ran out of time and left a pending record */
+    bool has_violation;  /* says what on stderr */
 };
 
 void model_init(struct model *m, uint64_t target_id, uint32_t number, uint64_t seed);

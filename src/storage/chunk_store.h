@@ -9,8 +9,8 @@
  * units and makes a new record.
  *
  * Per (target, chunk) there is at most one committed and one pending record. Durability:
- *  - chunk_stage() returns when data, then the pending record (with the update's identity) are
- *    durable; one data sync and one index sync, each shared by all that wait for one.
+ *  - chunk_stage() returns when data and the pending record (with the update's identity) are
+ *    durable; one data sync and one index sync, side by side, each shared by all that wait for one.
  *  - chunk_commit() flips pending to committed in memory and appends a commit mark that rides with
  *    the next group: after a crash the chunk may be found pending again, and is rolled forward.
  *
@@ -129,8 +129,12 @@ struct chunk_update {
  * chunk_get() tells. */
 int chunk_stage(struct chunk_store *s, uint64_t target_id, struct chunk_id chunk,
                 struct chunk_update *update) fiber_fn must_check;
+/* Waits until the chunk's pending record, if it has one, is durable: a call of chunk_stage() that
+ * ended early may have left one that is not. -ERR_CHUNK_WRITE_FAILED. */
+int chunk_settle(struct chunk_store *s, uint64_t target_id,
+                 struct chunk_id chunk) fiber_fn must_check;
 /* The pending record becomes the committed one, stamped with @chain_version. Does not wait for the
- * disk. */
+ * disk: -ERR_CHUNK_NOT_COMMIT while it is not durable. */
 int chunk_commit(struct chunk_store *s, uint64_t target_id, struct chunk_id chunk, uint64_t version,
                  uint32_t chain_version) must_check;
 /* Durably forgets the pending record and, if the table's entry of its channel is its own, that too;

@@ -95,6 +95,17 @@ int chunk_stage(struct chunk_store *s, uint64_t target_id, struct chunk_id chunk
     return shard_stage(s->shard, op.target, chunk, update);
 }
 
+int chunk_settle(struct chunk_store *s, uint64_t target_id, struct chunk_id chunk)
+{
+    cleanup_(operation_end) struct operation op = { 0 };
+    int r = operation_begin(&op, s, target_id);
+    if (r < 0) return r;
+    struct chunk_key key = key_of(&op, chunk);
+    const struct index_entry *entry = chunk_index_find(&s->shard->index, &key);
+    const struct pending *pending = entry ? shard_pending_of(s->shard, entry) : NULL;
+    return pending ? shard_settle(s->shard, pending) : 0;
+}
+
 int chunk_commit(struct chunk_store *s, uint64_t target_id, struct chunk_id chunk, uint64_t version,
                  uint32_t chain_version)
 {

@@ -103,7 +103,8 @@ static void seal(struct journal *j)
 {
     struct batch *b = j->filling;
     if (b->entry_count == 0) return;
-    batch_seal(b);
+    j->told_data_lsn = j->options.data_lsn ? j->options.data_lsn(j->options.arg) : 0;
+    batch_seal(b, j->told_data_lsn);
     list_push_back(&j->sealed, &b->node);
     j->waiting_bytes += b->size;
     j->filling = batch_new(b, b->offset + b->size, j->last_lsn + 1);
@@ -174,6 +175,16 @@ uint64_t journal_last_lsn(const struct journal *j)
 uint64_t journal_durable_lsn(const struct journal *j)
 {
     return j->durable_lsn;
+}
+
+uint64_t journal_told_data_lsn(const struct journal *j)
+{
+    return j->told_data_lsn;
+}
+
+bool journal_is_filling(const struct journal *j)
+{
+    return j->filling->entry_count > 0;
 }
 
 uint64_t journal_size(const struct journal *j)

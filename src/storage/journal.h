@@ -21,6 +21,8 @@ struct journal_options {
     uint64_t uuid_high, uuid_low;
     /* Called after durable_lsn has grown; does not suspend. May be NULL. */
     void (*durable)(void *arg, uint64_t lsn);
+    /* The data of all records up to this lsn is durable. Does not suspend. May be NULL: 0. */
+    uint64_t (*data_lsn)(void *arg);
     void *arg;
 };
 
@@ -56,5 +58,9 @@ uint64_t journal_epoch(const struct journal *j, uint64_t *ret_first_lsn);
 /* Bytes of the current epoch. */
 uint64_t journal_size(const struct journal *j);
 struct file *journal_file(struct journal *j, enum index_file file); /* JOURNAL_A or _B, borrowed */
+/* What the last batch says of data: that of records up to there was durable before it. After a
+ * replay the last batch that was found. */
+uint64_t journal_told_data_lsn(const struct journal *j);
+bool journal_is_filling(const struct journal *j); /* something was appended that is in no batch */
 int journal_failure(const struct journal *j);
 uint64_t journal_batch_count(const struct journal *j); /* written so far */

@@ -129,7 +129,7 @@ uint64_t batch_add(struct batch *b, enum entry_kind kind, const struct iovec *pa
     return locator;
 }
 
-void batch_seal(struct batch *b)
+void batch_seal(struct batch *b, uint64_t data_lsn)
 {
     uint32_t whole = (uint32_t)round_to_block(b->size);
     memset(b->buf + b->size, 0, whole - b->size);
@@ -141,6 +141,7 @@ void batch_seal(struct batch *b)
         .first_lsn = b->first_lsn,
         .entry_count = b->entry_count,
         .size = whole,
+        .data_lsn = data_lsn,
         .body_crc32c = crc32c(0, b->buf + sizeof(head), whole - sizeof(head)),
     };
     head.header_crc32c = batch_header_crc(&head);

@@ -42,4 +42,4 @@ struct batch *batch_free(struct batch *b);
 /* The entry's place in the file. */
 uint64_t batch_add(struct batch *b, enum entry_kind kind, const struct iovec *parts, int count);
 /* Pads it and writes its header; size is then what is to be written. */
-void batch_seal(struct batch *b);
+void batch_seal(struct batch *b, uint64_t data_lsn);

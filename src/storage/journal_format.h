@@ -6,6 +6,9 @@
  * file belongs to one epoch at a time; when it is used again its header is overwritten first, with
  * a new random nonce that its batches repeat: what lies behind them from other times counts for
  * nothing. One batch at a time is written and synced, so a crash can only tear the last.
+ *
+ * The data of a record is synced beside the journal, not before it. data_lsn tells which records
+ * were surely whole; later ones count only if their data has the CRCs that they say (shard_data.c).
  */
 #pragma once
 #include <stdint.h>
@@ -38,7 +41,8 @@ struct batch_disk {
     uint32_t size;          /* whole, a multiple of 4 KiB */
     uint32_t body_crc32c;   /* of the size - 64 bytes behind the header */
     uint32_t header_crc32c; /* of the header with this field zero */
-    uint8_t zeros[16];
+    uint64_t data_lsn;      /* data of records up to this one was durable before the batch was */
+    uint8_t zeros[8];
 };
 
 _Static_assert(sizeof(struct journal_disk) == JOURNAL_BLOCK_BYTES, "format");

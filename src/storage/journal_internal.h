@@ -16,7 +16,8 @@ struct journal {
     uint64_t waiting_bytes;   /* of sealed ones */
     uint64_t epoch_first_lsn; /* of the epoch being filled */
     uint64_t last_lsn, durable_lsn;
-    bool is_urgent; /* somebody waits for what is appended */
+    uint64_t told_data_lsn; /* of the last batch that was read or sealed */
+    bool is_urgent;         /* somebody waits for what is appended */
     int failure;
     uint64_t batch_count;
     struct wait_queue asked, written;

@@ -105,6 +105,7 @@ static int scan_epoch(struct scan *s, entry_fn *fn, void *arg)
             return log_error(&s->j->options.node->log, r,
                              "%s: journal epoch %llu: batch at byte %llu", s->j->options.path,
                              (unsigned long long)s->epoch, (unsigned long long)s->offset);
+        s->j->told_data_lsn = head.data_lsn;
         s->lsn += head.entry_count;
         s->offset += head.size;
     }

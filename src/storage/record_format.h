@@ -34,7 +34,8 @@ enum {
     E(IDENTITY, 6, "struct identity_disk")                                                         \
     E(IDENTITY_CLEAR, 7, "struct target_remove_disk: the identities of a target went")             \
     E(FLOOR, 8, "struct floor_disk")                                                               \
-    E(CHECKPOINT, 9, "struct checkpoint_mark_disk: the first of an epoch")
+    E(CHECKPOINT, 9, "struct checkpoint_mark_disk: the first of an epoch")                         \
+    E(DATA_SYNCED, 10, "nothing: its batch is there for what its header says of data")
 #define ENTRY_ENUM(sym, number, text) ENTRY_##sym = number,
 enum entry_kind { ENTRY_TABLE(ENTRY_ENUM) };
 #undef ENTRY_ENUM

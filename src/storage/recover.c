@@ -87,7 +87,9 @@ int recover_resolve(struct target *t, struct chunk_lock *lock, struct chunk_stat
 {
     if (MUTANT(ORPHAN_NOT_ROLLED_FORWARD)) return commit_resolved(t, state);
     struct forward f = { .state = state };
-    int r = FAULT("storage.recover.before_forward");
+    /* a stage that ran out of time may have left it on its way to the disk */
+    int r = chunk_settle(t->store, t->target_id, state->chunk);
+    if (r == 0) r = FAULT("storage.recover.before_forward");
     do {
         if (r == 0) r = forward_pending(t, &f);
     } while (r == 0 && t->chain_version != f.chain_version);

@@ -28,7 +28,7 @@ uint32_t shard_pending_add(struct shard *s, struct record *record, uint64_t lsn,
         slot++;
     }
     struct pending *pending = new_zero(struct pending);
-    *pending = (struct pending){ record_ref(record), lsn, locator };
+    *pending = (struct pending){ .record = record_ref(record), .lsn = lsn, .locator = locator };
     s->pendings[slot] = pending;
     s->pending_count++;
     return slot + 1;
@@ -138,7 +138,7 @@ static void append_run(struct extent_disk *ret, uint32_t *count, uint32_t unit)
     ret[(*count)++] = (struct extent_disk){ .unit = unit, .count = 1 };
 }
 
-static bool has_unit(const struct record *record, uint32_t at, uint32_t unit)
+bool record_has_unit(const struct record *record, uint32_t at, uint32_t unit)
 {
     uint32_t end;
     const struct extent_disk *e = record_find_extent(record, at, &end);
@@ -154,7 +154,7 @@ uint32_t record_subtract(const struct record *record, const struct record *other
     for (uint32_t i = 0; i < record->head.extent_count; i++) {
         const struct extent_disk *e = &record->extents[i];
         for (uint32_t n = 0; n < e->count; n++) {
-            if (other && has_unit(other, e->at + n, e->unit + n)) continue;
+            if (other && record_has_unit(other, e->at + n, e->unit + n)) continue;
             append_run(ret, &count, e->unit + n);
             ++*ret_unit_count;
         }
@@ -232,6 +232,11 @@ static void durable(void *arg, uint64_t lsn)
     quarantine_durable(&s->quarantine, lsn);
 }
 
+static uint64_t data_lsn(void *arg)
+{
+    return shard_data_lsn(arg);
+}
+
 static struct journal_options journal_options_of(const struct shard_options *options,
                                                  struct shard *s)
 {
@@ -240,6 +245,7 @@ static struct journal_options journal_options_of(const struct shard_options *opt
                                      .uuid_high = options->uuid_high,
                                      .uuid_low = options->uuid_low,
                                      .durable = durable,
+                                     .data_lsn = data_lsn,
                                      .arg = s };
 }
 
@@ -269,6 +275,7 @@ static void shard_free(struct shard *s)
         free(s->pendings[slot]);
     }
     free(s->pendings);
+    shard_data_done(s);
     record_cache_done(&s->cache);
     quarantine_done(&s->quarantine);
     chunk_index_done(&s->index);
@@ -298,6 +305,7 @@ static struct shard *shard_new(const struct shard_options *options)
     identity_table_init(&s->identities, node_random_u64(s->node), IDENTITY_COUNT_MAX);
     floor_table_init(&s->floors, node_random_u64(s->node));
     crc_table_init(&s->crc);
+    list_init(&s->unsynced);
     wait_queue_init(&s->checkpoint_asked);
     wait_queue_init(&s->checkpoint_ended);
     s->checkpoint_journal_bytes = options->checkpoint_journal_bytes;

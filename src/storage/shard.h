@@ -12,6 +12,7 @@
  *   shard_commit.c     commit, drop, tombstones
  *   shard_read.c       pins, verified reads
  *   shard_replay.c     start: checkpoint, journal, free space
+ *   shard_data.c       whether the data of a record is durable: syncs, and doubts at start
  *   shard_checkpoint.c writing checkpoints beside the running operations
  */
 #pragma once
@@ -44,8 +45,11 @@ struct shard_target {
 /* A pending record; the index entry of its chunk names its slot. */
 struct pending {
     struct record *record;
-    uint64_t lsn; /* of its entry */
+    uint64_t lsn;         /* of its entry */
+    uint64_t sync_ticket; /* of its data; 0: durable */
     uint64_t locator;
+    /* At start: what the update's identity took the place of; seq 0: nothing. */
+    struct identity_disk before;
 };
 
 struct shard {
@@ -60,6 +64,7 @@ struct shard {
     struct quarantine quarantine;
     struct pending **pendings; /* by slot; NULL: free */
     uint32_t pending_capacity, pending_count;
+    struct list unsynced; /* records whose data is not known to be durable, in order of lsn */
     struct shard_target **targets; /* in order of number */
     uint32_t target_count, target_number_next;
     struct identity_table identities;
@@ -102,6 +107,15 @@ void shard_target_count(struct shard *s, const struct index_entry *entry, int si
 struct pending *shard_pending_of(const struct shard *s,
                                  const struct index_entry *entry); /* or NULL */
 uint32_t shard_pending_add(struct shard *s, struct record *record, uint64_t lsn, uint64_t locator);
+/* The pending record was appended in this turn; its data becomes durable with the sync asked for
+ * here. */
+void shard_begin_sync(struct shard *s, struct pending *pending);
+/* Waits until the pending record and its data are durable. -ERR_CHUNK_WRITE_FAILED. */
+int shard_settle(struct shard *s, const struct pending *pending) fiber_fn must_check;
+void shard_data_done(struct shard *s);
+/* What the next batch would say of the data anyway is written soon, though nothing else may come.
+ */
+void shard_tell_synced(struct shard *s, uint64_t lsn);
 /* Takes the pending out of the entry; its record is the caller's. */
 struct record *shard_pending_take(struct shard *s, struct index_entry *entry);
 /* A reader's hold on a record that was loaded or looked up in this turn. */
@@ -115,6 +129,8 @@ int shard_parse_record(const struct index_entry *entry, struct bytes in,
 void record_become_committed(struct record *record, uint32_t chain_version);
 void shard_state_of(const struct shard *s, const struct index_entry *entry,
                     struct chunk_state *ret);
+/* Whether unit @at of the chunk is @unit of the disk. */
+bool record_has_unit(const struct record *record, uint32_t at, uint32_t unit);
 /* Units of @record that @other (may be NULL) does not have; appended to @ret, which has room. Their
  * number. */
 uint32_t record_subtract(const struct record *record, const struct record *other,
@@ -126,6 +142,9 @@ void shard_entry_set(struct shard *s, struct index_entry *entry, const struct re
 /* The pending record of the entry becomes the committed one; units and the old record are the
  * caller's business. */
 void shard_make_committed(struct shard *s, struct index_entry *entry, uint32_t chain_version);
+
+/* The pending record leaves memory and journal. It is the caller's, and so are its units. */
+struct record *shard_forget_pending(struct shard *s, struct index_entry *entry, uint64_t *ret_lsn);
 
 /* ---- operations ---- */
 
@@ -146,9 +165,19 @@ int shard_read(struct shard *s, struct record *record, uint32_t offset, uint32_t
 int shard_read_blocks(struct shard *s, const struct record *record, uint32_t offset, uint32_t size,
                       uint8_t *out) fiber_fn must_check;
 
+/* Verifies blocks from @offset on that were read into @buf, and clears what lies behind the
+ * content's end. -ERR_CHECKSUM_MISMATCH, silently. */
+int shard_check_blocks(const struct record *record, uint32_t offset, uint32_t size,
+                       uint8_t *buf) must_check;
+
 /* ---- start and checkpoints ---- */
 
 int shard_replay(struct shard *s) fiber_fn must_check;
+/* After the journal was replayed: verifies the data of pending records that may not have reached
+ * the disk, drops those whose data is not there, and syncs the others. */
+int shard_doubt_unsynced(struct shard *s) fiber_fn must_check;
+/* The data of all records up to this lsn is durable. */
+uint64_t shard_data_lsn(struct shard *s);
 int shard_checkpoint(struct shard *s) fiber_fn must_check;
 int shard_checkpoint_start(struct shard *s) must_check;
 /* Wakes the checkpoint fiber when the journal has grown enough. */

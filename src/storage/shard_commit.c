@@ -42,7 +42,8 @@ int shard_commit(struct shard *s, struct shard_target *t, struct chunk_id chunk,
         bool is_done = entry && entry->locator && entry->version == version;
         return is_done ? 0 : -ERR_CHUNK_MISSING_UPDATE;
     }
-    if (pending->lsn > journal_durable_lsn(s->journal)) return -ERR_CHUNK_NOT_COMMIT;
+    bool has_data = units_are_synced(s->units, pending->sync_ticket) || MUTANT(COMMIT_BEFORE_DATA);
+    if (pending->lsn > journal_durable_lsn(s->journal) || !has_data) return -ERR_CHUNK_NOT_COMMIT;
 
     struct commit_disk disk = { .key = key, .version = version, .chain_version = chain_version };
     uint64_t lsn =
@@ -98,10 +99,9 @@ static void forget_committed(struct shard *s, struct index_entry *entry)
     tidy_entry(s, entry);
 }
 
-static uint64_t drop_pending(struct shard *s, struct shard_target *t, struct index_entry *entry,
-                             const struct record *committed)
+struct record *shard_forget_pending(struct shard *s, struct index_entry *entry, uint64_t *ret_lsn)
 {
-    cleanup_(record_unrefp) struct record *pending = shard_pending_take(s, entry);
+    struct record *pending = shard_pending_take(s, entry);
     const struct record_disk *head = &pending->head;
     struct drop_disk disk = { .key = head->key,
                               .version = head->version,
@@ -110,10 +110,18 @@ static uint64_t drop_pending(struct shard *s, struct shard_target *t, struct ind
                               .client_high = head->client_high,
                               .client_low = head->client_low,
                               .seq = head->seq };
-    uint64_t lsn = append_drop(s, &disk);
+    *ret_lsn = append_drop(s, &disk);
     identity_table_take_back(&s->identities, &disk);
-    drop_record(s, t, pending, committed, lsn);
     tidy_entry(s, entry);
+    return pending;
+}
+
+static uint64_t drop_pending(struct shard *s, struct shard_target *t, struct index_entry *entry,
+                             const struct record *committed)
+{
+    uint64_t lsn;
+    cleanup_(record_unrefp) struct record *pending = shard_forget_pending(s, entry, &lsn);
+    drop_record(s, t, pending, committed, lsn);
     return lsn;
 }
 

@@ -11,25 +11,27 @@ static uint32_t real_length(const struct record *record, uint32_t block)
     return MIN_OF((uint32_t)BLOCK_BYTES, record->head.length - block * BLOCK_BYTES);
 }
 
-/* Blocks [begin, end) that were read into @buf. What lies behind the content's end becomes zeros.
- */
-static int verify(struct shard *s, const struct record *record, uint32_t begin, uint32_t end,
-                  uint8_t *buf)
+int shard_check_blocks(const struct record *record, uint32_t offset, uint32_t size, uint8_t *buf)
 {
+    uint32_t begin = offset / BLOCK_BYTES, end = (offset + size) / BLOCK_BYTES;
     for (uint32_t block = begin; block < end; block++, buf += BLOCK_BYTES) {
         uint32_t length = real_length(record, block);
-        if (crc32c(0, buf, length) != record->block_crcs[block]) {
-            ++*s->checksum_errors;
-            const struct chunk_key *key = &record->head.key;
-            return log_error(&s->node->log, -ERR_CHECKSUM_MISMATCH,
-                             "%s: chunk %llx-%x version %llu: bytes from %u on are damaged",
-                             s->path, (unsigned long long)key->inode, key->index,
-                             (unsigned long long)record->head.version, block * BLOCK_BYTES);
-        }
-        memset(buf + length, 0, BLOCK_BYTES - length);
+        if (crc32c(0, buf, length) != record->block_crcs[block]) return -ERR_CHECKSUM_MISMATCH;
+        if (length < BLOCK_BYTES) memset(buf + length, 0, BLOCK_BYTES - length);
         if ((block - begin + 1) % VERIFY_SLICE_BLOCKS == 0) fiber_yield();
     }
     return 0;
+}
+
+static int report_damage(struct shard *s, const struct record *record, uint32_t offset,
+                         uint32_t size)
+{
+    const struct chunk_key *key = &record->head.key;
+    ++*s->checksum_errors;
+    return log_error(&s->node->log, -ERR_CHECKSUM_MISMATCH,
+                     "%s: chunk %llx-%x version %llu: bytes %u to %u are damaged", s->path,
+                     (unsigned long long)key->inode, key->index,
+                     (unsigned long long)record->head.version, offset, offset + size - 1);
 }
 
 int shard_read_blocks(struct shard *s, const struct record *record, uint32_t offset, uint32_t size,
@@ -44,8 +46,8 @@ int shard_read_blocks(struct shard *s, const struct record *record, uint32_t off
         uint32_t n = MIN_OF(end, piece_end * UNIT_BYTES) - offset;
         if (e) {
             int r = units_read(s->units, e->unit + (at - e->at), offset % UNIT_BYTES, out, n);
-            if (r >= 0)
-                r = verify(s, record, offset / BLOCK_BYTES, (offset + n) / BLOCK_BYTES, out);
+            if (r >= 0) r = shard_check_blocks(record, offset, n, out);
+            if (r == -ERR_CHECKSUM_MISMATCH) return report_damage(s, record, offset, n);
             if (r < 0) return r;
         } else {
             memset(out, 0, n);

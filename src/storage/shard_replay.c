@@ -186,12 +186,27 @@ static int apply_target_remove(struct replay *p, const struct entry *entry)
     }
 }
 
-static int apply_pending(struct replay *p, uint64_t lsn, uint64_t locator, struct record *record)
+/* The pending record of its chunk, also until the next insert. */
+static struct pending *apply_pending(struct replay *p, uint64_t lsn, uint64_t locator,
+                                     struct record *record)
 {
     struct index_entry *entry = chunk_index_insert(&p->s->index, &record->head.key);
     if (entry->pending) record_unref(shard_pending_take(p->s, entry));
     entry->pending = shard_pending_add(p->s, record, lsn, locator) & 0x7ffffff;
-    return 0;
+    return shard_pending_of(p->s, entry);
+}
+
+/* The identity of a record of the journal enters the table; *ret_before: what it took the place of.
+ */
+static void put_identity(struct replay *p, const struct record *record,
+                         struct identity_disk *ret_before)
+{
+    struct identity_disk own;
+    record_identity(&record->head, &own);
+    const struct identity_disk *before = identity_table_find(
+        &p->s->identities, own.key.target, own.client_high, own.client_low, own.channel);
+    *ret_before = before && before->seq < own.seq ? *before : (struct identity_disk){ 0 };
+    identity_table_put(&p->s->identities, &own);
 }
 
 /* A record of the journal: always a pending one. */
@@ -201,12 +216,13 @@ static int apply_record(struct replay *p, uint64_t lsn, uint64_t locator, const 
     int r = record_decode(entry->payload, &record);
     if (r < 0) return r;
     if (record->head.state != RECORD_PENDING) return -ERR_DATA_CORRUPTION;
-    struct identity_disk identity;
-    record_identity(&record->head, &identity);
+    struct identity_disk before;
     bool is_known = shard_target_by_number(p->s, record->head.key.target) != NULL;
-    if (is_known) identity_table_put(&p->s->identities, &identity);
+    if (is_known) put_identity(p, record, &before);
     if (is_contained(p, &record->head.key, lsn)) return 0;
-    return is_known ? apply_pending(p, lsn, locator, record) : -ERR_DATA_CORRUPTION;
+    if (!is_known) return -ERR_DATA_CORRUPTION;
+    apply_pending(p, lsn, locator, record)->before = before;
+    return 0;
 }
 
 static int apply_commit(struct replay *p, uint64_t lsn, const struct entry *entry)
@@ -290,7 +306,8 @@ static int on_journal_entry(void *arg, uint64_t lsn, uint64_t locator, const str
         if (r >= 0) identity_table_remove_target(&p->s->identities, clear.number);
         return r;
     case ENTRY_FLOOR: return apply_floor(p, entry);
-    case ENTRY_CHECKPOINT: return 0;
+    case ENTRY_CHECKPOINT:
+    case ENTRY_DATA_SYNCED: return 0;
     }
     return -ERR_FORMAT_TOO_NEW;
 }
@@ -305,7 +322,11 @@ static int load_record(struct replay *p, uint64_t locator, const struct entry *e
     if (r < 0) return r;
     const struct chunk_key *key = &record->head.key;
     if (!shard_target_by_number(s, key->target)) return -ERR_DATA_CORRUPTION;
-    if (record->head.state == RECORD_PENDING) return apply_pending(p, 0, locator, record);
+    if (record->head.state == RECORD_PENDING) {
+        /* its data was synced before the checkpoint counted */
+        apply_pending(p, 0, locator, record);
+        return 0;
+    }
     struct index_entry *e = chunk_index_insert(&s->index, key);
     if (e->locator || e->pending) return -ERR_DATA_CORRUPTION;
     shard_entry_set(s, e, record, locator);
@@ -338,5 +359,6 @@ int shard_replay(struct shard *s)
     if (r < 0) return r;
     s->target_number_next = MAX_OF(s->target_number_next, head->target_number_next);
     r = journal_replay(s->journal, head->journal_epoch, head->first_lsn, on_journal_entry, &p);
+    if (r >= 0) r = shard_doubt_unsynced(s);
     return r < 0 ? r : ledger_settle(&p);
 }

@@ -3,8 +3,10 @@
  *
  * Copy-on-write is by page: where an update touches a page, all units that the page has are written
  * anew, so that a chunk never falls into more pieces than it has pages. Units that neither the old
- * content nor the update has stay holes. The order is design.md's: units, data sync, record in the
- * journal, index sync.
+ * content nor the update has stay holes.
+ *
+ * Data is written; then its sync and the journal's batch with the record go side by side, and both
+ * have ended when the call returns; shard_data.c says why that is enough.
  */
 #include "storage/shard_stage.h"
 #include "base/arena.h"
@@ -184,11 +186,12 @@ static int publish(struct stage *g, struct pending **ret)
     uint64_t lsn = journal_append(s->journal, ENTRY_RECORD, parts, RECORD_PARTS, &locator);
     if (entry->pending) replace_pending(g, entry, t, lsn);
     entry->pending = shard_pending_add(s, g->record, lsn, locator) & 0x7ffffff;
+    *ret = shard_pending_of(s, entry);
+    if (g->fresh_count > 0 && !g->is_synced) shard_begin_sync(s, *ret);
     t->info.used_bytes += (uint64_t)g->fresh_count * UNIT_BYTES;
     g->run_count = 0; /* the record has them now */
     put_identity(g);
     shard_appended(s);
-    *ret = shard_pending_of(s, entry);
     return 0;
 }
 
@@ -298,34 +301,33 @@ static int find_base(struct stage *g)
     return 0;
 }
 
+/* Whether the update takes the place of a pending record: that one may have been acknowledged, and
+ * must not be given up for one whose data a crash may take away. */
+static bool has_predecessor(const struct stage *g)
+{
+    const struct index_entry *entry = chunk_index_find(&g->s->index, &g->key);
+    return entry && entry->pending && !MUTANT(REPLACED_BEFORE_DATA);
+}
+
 static int write_data(struct stage *g)
 {
     struct shard *s = g->s;
     int r = stage_content(g);
     if (r >= 0) r = FAULT("storage.stage.before_data_sync");
-    if (r >= 0 && g->fresh_count > 0) r = units_sync(s->units);
-    if (units_failure(s->units)) {
-        shard_fail(s, units_failure(s->units), "writing data");
-        return -ERR_CHUNK_WRITE_FAILED;
+    if (r >= 0 && has_predecessor(g)) {
+        r = units_sync(s->units);
+        g->is_synced = true;
     }
-    return r;
-}
-
-static int wait_durable(struct shard *s, uint64_t lsn)
-{
-    int r = journal_wait(s->journal, lsn);
-    if (journal_failure(s->journal)) {
-        shard_fail(s, journal_failure(s->journal), "writing the journal");
-        return -ERR_CHUNK_WRITE_FAILED;
-    }
-    return r;
+    if (!units_failure(s->units)) return r;
+    shard_fail(s, units_failure(s->units), "writing data");
+    return -ERR_CHUNK_WRITE_FAILED;
 }
 
 static int settle(struct shard *s, const struct pending *pending, struct chunk_update *update)
 {
     update->result_crc32c = pending->record->head.crc32c;
     update->result_length = pending->record->head.length;
-    int r = wait_durable(s, pending->lsn);
+    int r = shard_settle(s, pending);
     return r < 0 ? r : FAULT("storage.stage.after_sync");
 }
 

@@ -22,6 +22,7 @@ struct stage {
     struct unit_run *runs;
     uint32_t run_count; /* taken for the fresh ones */
     uint32_t fresh_count;
+    bool is_synced;        /* they are durable already */
     struct record *record; /* the result */
 };
 

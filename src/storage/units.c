@@ -312,12 +312,14 @@ int units_read(struct units *u, uint32_t unit, uint64_t skip, void *buf, size_t 
 
 static int sync_files(struct units *u)
 {
+    int r = FAULT("storage.units.before_sync");
+    if (r < 0) return r;
     for (uint32_t i = 0; i < u->file_count; i++) {
         struct unit_file *f = u->files[i];
         if (!f->is_dirty) continue;
         f->is_dirty = false;
         if (MUTANT(SKIP_DATA_SYNC)) continue;
-        int r = file_sync(f->file);
+        r = file_sync(f->file);
         if (r < 0) return r;
     }
     return 0;
@@ -346,16 +348,46 @@ int units_start(struct units *u, struct scope *scope)
     return fiber_spawn(scope, "data sync", sync_fiber, u);
 }
 
-int units_sync(struct units *u)
+uint64_t units_sync_begin(struct units *u)
 {
-    uint64_t ticket = ++u->sync_wanted;
     wait_queue_wake_one(&u->sync_asked);
+    return ++u->sync_wanted;
+}
+
+bool units_are_synced(const struct units *u, uint64_t ticket)
+{
+    return u->sync_done >= ticket;
+}
+
+int units_sync_wait(struct units *u, uint64_t ticket)
+{
     while (u->sync_done < ticket) {
         if (u->failure) return u->failure;
         int r = wait_queue_wait(&u->sync_ended, "data sync");
         if (r < 0) return r;
     }
     return 0;
+}
+
+int units_sync(struct units *u)
+{
+    return units_sync_wait(u, units_sync_begin(u));
+}
+
+int units_sync_all(struct units *u)
+{
+    for (uint32_t i = 0; i < u->file_count; i++) {
+        int r = file_sync(u->files[i]->file);
+        if (r < 0) return r;
+    }
+    return 0;
+}
+
+bool units_exist(const struct units *u, uint32_t unit, uint32_t count)
+{
+    uint32_t file = unit / UNIT_FILE_UNITS;
+    return file < u->file_count &&
+           unit % UNIT_FILE_UNITS + count <= u->files[file]->bits.unit_count;
 }
 
 uint64_t units_sync_count(const struct units *u)

@@ -49,8 +49,16 @@ int units_write(struct units *u, uint32_t unit, uint64_t skip, const struct iove
                 int count) fiber_fn must_check;
 int units_read(struct units *u, uint32_t unit, uint64_t skip, void *buf,
                size_t size) fiber_fn must_check;
-/* Everything whose units_write() has returned is durable. */
+/* Asks for everything whose units_write() has returned to become durable; a ticket to wait with. */
+uint64_t units_sync_begin(struct units *u);
+bool units_are_synced(const struct units *u, uint64_t ticket);
+int units_sync_wait(struct units *u, uint64_t ticket) fiber_fn must_check;
+/* Both. */
 int units_sync(struct units *u) fiber_fn must_check;
+/* Syncs all files, whatever this process has written; before units_start(). */
+int units_sync_all(struct units *u) fiber_fn must_check;
+/* Whether the files have these units. */
+bool units_exist(const struct units *u, uint32_t unit, uint32_t count);
 
 uint64_t units_free_count(const struct units *u);
 uint64_t units_total_count(const struct units *u);
