@@ -283,6 +283,22 @@ static int take_config(void *arg, struct node *node, struct bytes toml)
     return 0;
 }
 
+static bool is_secret(const char *key)
+{
+    return strcmp(key, "cluster_key") == 0 || strcmp(key, "token") == 0;
+}
+
+static const char *show_config(void *arg, struct arena *arena)
+{
+    const struct role_start *start = arg;
+    size_t size = common_size() + start->role->settings_size;
+    char *copy = arena_alloc(arena, size);
+    memcpy(copy, start->joined, size);
+    for (const struct setting *s = start->table; s->key; s++)
+        if (s->kind == SETTING_TEXT && is_secret(s->key)) *(setting_TEXT *)(copy + s->offset) = "";
+    return settings_to_toml(start->table, copy, arena);
+}
+
 struct node *role_node_new(struct role_start *start, struct loop *loop)
 {
     const struct setting *setting = settings_find(start->role->settings, "node_id");
@@ -295,7 +311,8 @@ struct node *role_node_new(struct role_start *start, struct loop *loop)
     struct node *node = node_new(loop, NULL, name);
     node->log.level = (enum log_level)log_level_parse(start->common.log_level);
     node->take_config = take_config;
-    node->take_config_arg = start;
+    node->show_config = show_config;
+    node->config_arg = start;
     return node;
 }
 

@@ -92,6 +92,12 @@ int admin_meta(struct admin *a, const struct rpc_method *method, const void *req
                void *rep) fiber_fn must_check;
 int admin_storage(struct admin *a, uint32_t node_id, const struct rpc_method *method,
                   const void *req, void *rep) fiber_fn must_check;
+int admin_node(struct admin *a, uint32_t node_id, const struct rpc_service *service,
+               const struct rpc_method *method, const void *req, void *rep) fiber_fn must_check;
+/* @who is for messages. */
+int admin_address(struct admin *a, const char *who, const struct net_address *address,
+                  const struct rpc_service *service, const struct rpc_method *method,
+                  const void *req, void *rep) fiber_fn must_check;
 void admin_meta_base(struct admin *a, struct meta_base *base);
 /* @path made absolute by the current directory (arena). */
 const char *admin_path(struct admin *a, const char *path);

@@ -3,6 +3,7 @@
 #include "admin/admin.h"
 
 extern const struct command_spec cluster_commands[];
+extern const struct command_spec config_commands[];
 extern const struct command_spec user_commands[];
 extern const struct command_spec node_commands[];
 extern const struct command_spec chain_commands[];
@@ -12,6 +13,9 @@ extern const struct command_spec file_commands[];
 extern const struct command_spec stat_commands[];
 extern const struct command_spec data_commands[];
 extern const struct command_spec checksum_commands[];
+
+/* A local file that is TOML. Failures are printed. */
+int config_file_read(struct admin *a, const char *path, struct bytes *ret) fiber_fn must_check;
 
 enum inode_details { INODE_LAYOUT = 1, INODE_CHAINS = 2 };
 /* The block of stat, with what @details says of the layout. */

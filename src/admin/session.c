@@ -231,23 +231,37 @@ int admin_meta(struct admin *a, const struct rpc_method *method, const void *req
     return r < 0 ? admin_fail(a, r, "%s: %s", method->name, text ?: error_sentence(r)) : r;
 }
 
-int admin_storage(struct admin *a, uint32_t node_id, const struct rpc_method *method,
+int admin_address(struct admin *a, const char *who, const struct net_address *address,
+                  const struct rpc_service *service, const struct rpc_method *method,
                   const void *req, void *rep)
 {
     const char *text = NULL;
-    struct net_address address;
     struct rpc_options options = { .arena = &a->arena,
                                    .timeout_ns = a->settings->timeout_ns,
                                    .ret_error_text = &text };
     int r = admin_need_mgmtd(a);
     if (r < 0) return r;
+    struct rpc_target target = { mgmtd_client_pool(a->mgmtd), address, RPC_CONTROL };
+    r = rpc_call(target, service, method, &options, req, rep);
+    return r < 0 ? admin_fail(a, r, "%s, %s: %s", who, method->name, text ?: error_sentence(r)) : r;
+}
+
+int admin_node(struct admin *a, uint32_t node_id, const struct rpc_service *service,
+               const struct rpc_method *method, const void *req, void *rep)
+{
+    struct net_address address;
+    int r = admin_need_mgmtd(a);
+    if (r < 0) return r;
     r = routing_address(admin_routing(a), node_id, &address);
     if (r < 0) return admin_fail(a, r, "node %u is unknown or has no address", node_id);
-    struct rpc_target target = { mgmtd_client_pool(a->mgmtd), &address, RPC_CONTROL };
-    r = rpc_call(target, &storage_service, method, &options, req, rep);
-    return r < 0 ? admin_fail(a, r, "node %u, %s: %s", node_id, method->name,
-                              text ?: error_sentence(r))
-                 : r;
+    return admin_address(a, arena_printf(&a->arena, "node %u", node_id), &address, service, method,
+                         req, rep);
+}
+
+int admin_storage(struct admin *a, uint32_t node_id, const struct rpc_method *method,
+                  const void *req, void *rep)
+{
+    return admin_node(a, node_id, &storage_service, method, req, rep);
 }
 
 void admin_meta_base(struct admin *a, struct meta_base *base)

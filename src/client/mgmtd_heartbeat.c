@@ -41,7 +41,7 @@ static void make_request(struct mgmtd_client *c, struct arena *arena, bool is_st
 uint8_t mgmtd_client_take_config(struct mgmtd_client *c, struct bytes toml)
 {
     if (!c->node->take_config) return CONFIG_NORMAL;
-    int r = c->node->take_config(c->node->take_config_arg, c->node, toml);
+    int r = c->node->take_config(c->node->config_arg, c->node, toml);
     return r < 0 ? CONFIG_FAILED : CONFIG_NORMAL;
 }
 

@@ -6,7 +6,7 @@
  * the simulator sim_crash() takes its machine's unsynced bytes with it.
  */
 #pragma once
-#include "base/bytes.h"
+#include "base/arena.h"
 #include "base/log.h"
 #include "base/metrics.h"
 #include "fiber/fiber.h"
@@ -28,7 +28,9 @@ struct node {
     /* Takes over a configuration that the cluster manager pushes, or refuses all of it and says why
      * in the log; NULL: there is nothing to configure. Set by whoever runs the node's role. */
     int (*take_config)(void *arg, struct node *node, struct bytes toml);
-    void *take_config_arg;
+    /* The settings as TOML without secrets (arena), or NULL. */
+    const char *(*show_config)(void *arg, struct arena *arena);
+    void *config_arg; /* of both */
 };
 
 /* @name is copied. @machine is NULL on real loops. Never fails. */

@@ -1,6 +1,7 @@
 /* meta.c - the role: opens the store, joins the cluster, serves until it is cancelled. */
 #include "meta/meta.h"
 
+#include "client/core_service.h"
 #include "client/file_io.h"
 #include "cluster/cluster_init.h"
 #include "meta/meta_internal.h"
@@ -145,6 +146,7 @@ static int serve(struct node *node, const struct meta_settings *s, struct kv *kv
         return log_error(&node->log, r, "cannot listen at %s", s->listen);
     }
     meta_serve(m, server);
+    core_serve(server, node);
     char address[256];
     net_address_to_text(rpc_server_address(server), address, sizeof address);
     const char *addresses[] = { advertise[0] ? advertise : address };

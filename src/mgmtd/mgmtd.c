@@ -3,6 +3,7 @@
 #include "base/release.h"
 
 #include "base/check.h"
+#include "client/core_service.h"
 #include "cluster/users.h"
 #include "config/toml.h"
 #include "mgmtd/mgmtd_internal.h"
@@ -31,7 +32,7 @@ void mgmtd_take_config(struct mgmtd *m, uint64_t version, struct bytes toml)
 {
     if (version <= m->self.config_version) return;
     int r =
-        m->node->take_config ? m->node->take_config(m->node->take_config_arg, m->node, toml) : 0;
+        m->node->take_config ? m->node->take_config(m->node->config_arg, m->node, toml) : 0;
     m->self.config_version = version;
     m->self.config_status = r < 0 ? CONFIG_FAILED : CONFIG_NORMAL;
 }
@@ -133,6 +134,7 @@ int mgmtd_start(struct node *node, const struct mgmtd_options *options, struct m
     }
     if (r == 0) {
         rpc_server_add(m->server, &mgmtd_service, &mgmtd_service_handlers, m);
+        core_serve(m->server, node);
         r = start_fibers(m);
     }
     if (r < 0) {

@@ -1,6 +1,7 @@
 /* storage.c - the role's life: disks, server, heartbeats, the watch over disks, a clean stop. */
 #include "storage/storage.h"
 #include "base/check.h"
+#include "client/core_service.h"
 #include "loop/loop.h"
 #include "storage/storage_internal.h"
 
@@ -320,6 +321,7 @@ static int storage_start(struct storage *s)
     if (r == 0) r = open_disks(s);
     if (r < 0) return r;
     rpc_server_add(s->server, &storage_service, &storage_handlers, s);
+    core_serve(s->server, s->node);
     r = fiber_spawn(&s->scope, "routing", targets_watch_routing, s);
     if (r == 0) r = fiber_spawn(&s->scope, "disks", watch_disks, s);
     if (r == 0) r = start_heartbeat(s);

@@ -232,9 +232,20 @@ OutputFile     %s""" % out)
     same(c.admin("get-config -t META -k gc.x", status=1).split("\n")[1],
          "the configuration has no key 'gc.x'")
     same(c.admin("get-config", status=2).split("\n")[1],
-         "exactly one of --type and --list is needed")
+         "exactly one of --node-id, --address, --type and --list is needed")
     same(c.admin("set-config -t STRAGE -f " + toml, status=1).split("\n")[1],
          "--type: 'STRAGE' is none of MGMTD, META, STORAGE, CLIENT, FUSE")
+    live = c.admin("get-config -n 1001")
+    for line in ("Node  storage-1001", "node_id = 1001", 'cluster_key = ""', 'level = "info"'):
+        if line not in live:
+            fail("get-config -n lacks '%s': %s" % (line, live))
+    same(c.admin("get-config -n 101 -k log.level").split("\n")[-2], '"info"')
+    wait_until(10, "the meta runs with the new value", lambda:
+               c.admin("get-config -n 101 -k gc.concurrency").split("\n")[-2] == "16")
+    same(c.admin("get-config -n 7", status=1).split("\n")[1], "node 7 is unknown or has no address")
+    metrics = {m["Name"]: m["Value"] for m in c.json("get-metrics -n 1 -p rpc.")}
+    if int(metrics["rpc.mgmtd.heartbeat.calls"]) == 0:
+        fail("get-metrics: %s" % metrics)
     broken = local("broken.toml", "a = \n")
     same(c.admin("set-config -t META -f " + broken, status=1).split("\n")[1],
          "%s: line 1, column 5: a value is expected here" % broken)

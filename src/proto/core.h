@@ -1,0 +1,22 @@
+/* core.h - what every service answers about itself: its settings and its counters. */
+#pragma once
+#include "proto/common.h"
+#include "rpc/rpc.h"
+
+#define CORE_CONFIG_REPLY(F)                                                                       \
+    F(text, content, "all settings as TOML; secrets are left out")                                 \
+    F(text, name, "of the node, e.g. storage-1001")
+WIRE_RECORD(core_config_reply, CORE_CONFIG_REPLY)
+
+#define METRIC(F)                                                                                  \
+    F(text, name, "")                                                                              \
+    F(u64, value, "")
+WIRE_RECORD(metric, METRIC)
+WIRE_LIST(metric)
+#define CORE_METRICS_REPLY(F) F(metric_list, metrics, "in order of name")
+WIRE_RECORD(core_metrics_reply, CORE_METRICS_REPLY)
+
+#define CORE_METHODS(M, s)                                                                         \
+    M(s, 2, get_config, empty_record, core_config_reply)                                           \
+    M(s, 20, get_metrics, empty_record, core_metrics_reply)
+RPC_SERVICE_DECLARE(core, CORE_METHODS)
