@@ -143,7 +143,8 @@ static int serve(struct node *node, const struct meta_settings *s, struct kv *kv
     int r = rpc_server_start(node, &server_options, &server);
     if (r < 0) {
         meta_free(m);
-        return log_error(&node->log, r, "cannot listen at %s", s->listen);
+        return log_error(&node->log, r, "cannot listen at %s%s", s->listen,
+                         r == -ERR_RPC_LISTEN_FAILED ? ": another process uses the port" : "");
     }
     meta_serve(m, server);
     core_serve(server, node);
@@ -201,6 +202,13 @@ int meta_run(struct node *node, const struct meta_settings *s)
     if (r < 0) return log_error(&node->log, r, "cannot open the metadata store in %s", s->kv_path);
     r = wait_initialised(node, kv);
     if (r < 0) return r == -ERR_CANCELED ? 0 : r;
+    struct cluster_identity cluster;
+    r = cluster_load(kv, &cluster);
+    if (r < 0) return log_error(&node->log, r, "cannot read the cluster's id in %s", s->kv_path);
+    if (strcmp(cluster.cluster_id, s->cluster_id) != 0)
+        return log_error(&node->log, -ERR_MGMTD_CLUSTER_ID_MISMATCH,
+                         "the store in %s belongs to cluster '%s', not '%s'", s->kv_path,
+                         cluster.cluster_id, s->cluster_id);
     struct auth_keys keys = { 0 };
     struct auth_identity identity = { .kind = AUTH_SERVER };
     r = cluster_key_get(kv, s->cluster_key, keys.cluster_key);

@@ -60,7 +60,9 @@ int mgmtd_run(struct node *node, const struct mgmtd_settings *s, const struct mg
     if (hooks) options.hooks = *hooks;
     struct mgmtd *m = NULL;
     r = mgmtd_start(node, &options, &m);
-    if (r < 0) return log_error(&node->log, r, "cannot listen at %s", s->listen);
+    if (r < 0)
+        return log_error(&node->log, r, "cannot listen at %s%s", s->listen,
+                         r == -ERR_RPC_LISTEN_FAILED ? ": another process uses the port" : "");
     log_info(&node->log, "mgmtd %u serves at %s; records in %s", s->node_id,
              (const char *)m->self_address.base, kv_describe(kv));
     while (r >= 0)

@@ -263,7 +263,9 @@ static int start_server(struct storage *s)
                              set->listen_unix);
     }
     r = rpc_server_start(s->node, &options, &s->server);
-    if (r < 0) return log_error(&s->node->log, r, "cannot listen at %s", set->listen);
+    if (r < 0)
+        return log_error(&s->node->log, r, "cannot listen at %s%s", set->listen,
+                         r == -ERR_RPC_LISTEN_FAILED ? ": another process uses the port" : "");
     s->pool = rpc_server_pool(s->server);
     return 0;
 }
