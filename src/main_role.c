@@ -223,21 +223,30 @@ int role_loop_new(const struct common_settings *common, const char *who, struct 
     return r;
 }
 
-static const int end_signals[] = { SIGTERM, SIGINT };
+static const int watched_signals[] = { SIGTERM, SIGINT, SIGUSR1 };
 
 void role_block_signals(void)
 {
     sigset_t signals;
     sigemptyset(&signals);
-    for (size_t i = 0; i < ARRAY_SIZE(end_signals); i++)
-        sigaddset(&signals, end_signals[i]);
+    for (size_t i = 0; i < ARRAY_SIZE(watched_signals); i++)
+        sigaddset(&signals, watched_signals[i]);
     sigprocmask(SIG_BLOCK, &signals, NULL);
     signal(SIGPIPE, SIG_IGN);
 }
 
+static void log_fiber(void *arg, const char *name, const char *wait, uint64_t waited_ns)
+{
+    const struct log *log = arg;
+    log_info(log, "fiber %s: %s for %.3f s", name, wait, (double)waited_ns / (double)SEC);
+}
+
 int role_wait_signal(struct node *node)
 {
-    return signal_wait(node, end_signals, ARRAY_SIZE(end_signals));
+    int r;
+    while ((r = signal_wait(node, watched_signals, ARRAY_SIZE(watched_signals))) == SIGUSR1)
+        sched_each(sched_current(), log_fiber, &node->log);
+    return r;
 }
 
 int role_check_template(const struct role *role, struct arena *arena, struct bytes toml,
@@ -369,13 +378,16 @@ int role_start_run(struct role_start *start)
 
 static void print_help(const struct role *role)
 {
-    printf("c3fs %s - %s\n\n"
-           "usage: c3fs %s [--cfg FILE] [--config.KEY=VALUE]... [--check | --print-config]\n\n"
-           "  --cfg FILE          settings in TOML\n"
-           "  --config.KEY=VALUE  one setting; wins over the file and over the variable C3FS_KEY\n"
-           "  --check             says whether all of it is valid, and ends\n"
-           "  --print-config      shows all settings as TOML with what they mean, and ends\n",
-           role->name, role->help, role->name);
+    printf(
+        "c3fs %s - %s\n\n"
+        "usage: c3fs %s [--cfg FILE] [--config.KEY=VALUE]... [--check | --print-config]\n\n"
+        "  --cfg FILE          settings in TOML\n"
+        "  --config.KEY=VALUE  one setting; wins over the file and over the variable C3FS_KEY\n"
+        "  --check             says whether all of it is valid, and ends\n"
+        "  --print-config      shows all settings as TOML with what they mean, and ends\n\n"
+        "SIGTERM and SIGINT end it in order; SIGUSR1 writes what each of its fibers waits for to "
+        "its log.\n",
+        role->name, role->help, role->name);
 }
 
 int role_main(const struct role *role, int argc, char *const *argv, const char *const *environment)

@@ -53,7 +53,7 @@ int role_start_run(struct role_start *start);
 struct node *role_node_new(struct role_start *start, struct loop *loop);
 /* Blocks the signals that signal_wait() is for; before any thread is made. */
 void role_block_signals(void);
-/* Waits for one of them, from a fiber of @node. */
+/* Waits for one that ends the process, from a fiber of @node; SIGUSR1 logs all fibers meanwhile. */
 int role_wait_signal(struct node *node) fiber_fn must_check;
 
 /* Whether @toml may be the configuration of all nodes of the role (config/settings.h). */
