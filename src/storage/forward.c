@@ -203,11 +203,23 @@ static int pause_before_retry(struct target *t, uint64_t pause_ns, uint32_t vers
     return r;
 }
 
+/* Says what stands in the way of one update after 8 attempts (about a second), 16, 32, … */
+static void log_trouble(const struct target *t, const struct forward *f, const struct attempt *a,
+                        uint32_t attempt_count, int r)
+{
+    bool is_time = attempt_count >= 8 && !(attempt_count & (attempt_count - 1));
+    if (!is_time) return;
+    log_warn(&t->storage->node->log, r,
+             "chunk %" PRIx64 "-%u of chain %u version %u: %u attempts to forward it to node %u",
+             f->state->chunk.inode, f->state->chunk.index, t->chain_id, a->request.chain_version,
+             attempt_count, a->node_id);
+}
+
 int forward_pending(struct target *t, struct forward *f)
 {
     cleanup_(buffer_givep) struct buffer *buffer = NULL;
     uint64_t pause_ns = ATTEMPT_PAUSE_MIN_NS;
-    for (;;) {
+    for (uint32_t attempt_count = 1;; attempt_count++) {
         if (!target_is_member(t)) return -ERR_TARGET_STATE_INVALID;
         f->chain_version = t->chain_version;
         const struct member *successor = target_successor(t);
@@ -215,9 +227,11 @@ int forward_pending(struct target *t, struct forward *f)
         struct attempt a = { .result = 0 };
         int r = attempt_prepare(t, successor, f, &a, &buffer);
         if (r == 0) r = run_attempt(t, &a);
+        int why = r;
         r = judge(t, f, &a, r);
         if (r <= 0) return r;
         storage_count(t->storage, "storage.forward_retries", 1);
+        log_trouble(t, f, &a, attempt_count, why);
         r = pause_before_retry(t, pause_ns, a.request.chain_version);
         if (r < 0) return r;
         pause_ns = MIN_OF(pause_ns * 2, (uint64_t)ATTEMPT_PAUSE_MAX_NS);
