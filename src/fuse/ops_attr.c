@@ -144,7 +144,7 @@ void op_statfs(fuse_req_t req, fuse_ino_t ino)
                           .f_frsize = 4096,
                           .f_blocks = rep.capacity_bytes / 4096,
                           .f_bfree = rep.free_bytes / 4096,
-                          .f_bavail = rep.free_bytes / 4096,
+                          .f_bavail = rep.available_bytes / 4096,
                           .f_namemax = NAME_BYTES_MAX };
     fuse_reply_statfs(req, &st);
 }

@@ -23,7 +23,8 @@ struct write_buffer {
     struct scope fibers;
     struct list spare;
     int error;
-    uint64_t end;     /* of the furthest unsettled write */
+    uint64_t end;     /* of the furthest unsettled write; what failed does not count */
+    uint64_t landed;  /* of the furthest of these that is on the chunks */
     int64_t mtime_ns; /* of the last unsettled write */
     bool needs_settle;
     struct fiber_mutex settle_lock;
@@ -81,7 +82,10 @@ int64_t writes_mtime_ns(const struct mount_inode *mi)
 
 void writes_truncated(struct mount_inode *mi, uint64_t length, uint32_t generation)
 {
-    if (mi->writes && mi->writes->end > length) mi->writes->end = length;
+    struct write_buffer *w = mi->writes;
+    if (!w) return;
+    w->end = MIN_OF(w->end, length);
+    w->landed = MIN_OF(w->landed, length);
 }
 
 int writes_take_error(struct mount_inode *mi)
@@ -121,6 +125,13 @@ static int write_chunks(struct mount_inode *mi, const void *data, size_t size, u
     return r;
 }
 
+/* A file does not grow by bytes that could not be written, e.g. for want of space. */
+static void note_landing(struct write_buffer *w, int r, uint64_t end)
+{
+    if (r >= 0) w->landed = MAX_OF(w->landed, end);
+    w->end = r < 0 ? w->landed : MAX_OF(w->end, w->landed);
+}
+
 static int flight_run(void *arg)
 {
     struct flight *f = arg;
@@ -133,6 +144,7 @@ static int flight_run(void *arg)
         log_error(&mi->mount->node->log, r, "inode %llx: %zu bytes at %llu were not written",
                   (unsigned long long)mi->id, f->size, (unsigned long long)f->offset);
     }
+    note_landing(w, r, f->offset + f->size);
     w->inflight_count--;
     wait_queue_wake_all(&w->idle);
     if (!w->data) {
@@ -169,7 +181,8 @@ static int launch(struct mount_inode *mi)
 static void note_write(struct mount_inode *mi, uint64_t end)
 {
     struct write_buffer *w = mi->writes;
-    w->end = w->needs_settle ? MAX_OF(w->end, end) : end;
+    if (!w->needs_settle) w->end = w->landed = 0;
+    w->end = MAX_OF(w->end, end);
     w->needs_settle = true;
     w->mtime_ns = (int64_t)node_wall_ns(mi->mount->node);
 }
@@ -180,7 +193,6 @@ int write_buffered(struct mount_inode *mi, const void *data, size_t size, uint64
     if (w->error) return writes_take_error(mi);
     uint32_t chunk = MAX_OF(mi->inode.layout.chunk_size, 4096u);
     const uint8_t *from = data;
-    note_write(mi, offset + size);
     while (size) {
         if (w->size && w->offset + w->size != offset) {
             int r = launch(mi);
@@ -196,6 +208,7 @@ int write_buffered(struct mount_inode *mi, const void *data, size_t size, uint64
         from += n;
         offset += n;
         size -= n;
+        note_write(mi, offset);
         if (w->size == w->capacity || offset % chunk == 0) {
             int r = launch(mi);
             if (r < 0) return r;
@@ -221,8 +234,10 @@ int write_through(struct mount_inode *mi, const void *data, size_t size, uint64_
     if (r >= 0) r = writes_take_error(mi);
     if (r < 0) return r;
     r = write_chunks(mi, data, size, offset);
-    if (r >= 0) note_write(mi, offset + size);
-    return r;
+    if (r < 0) return r;
+    note_write(mi, offset + size);
+    note_landing(mi->writes, 0, offset + size);
+    return 0;
 }
 
 static int settle_call(struct mount_inode *mi, struct write_buffer *w)

@@ -1,6 +1,7 @@
 /* service.c - the metadata service over given parts: state, method table, free space, who owns
  * which shard. */
 #include "meta/meta_internal.h"
+#include "meta/space.h"
 
 #include "base/check.h"
 #include "rpc/rpc.h"
@@ -111,55 +112,6 @@ bool meta_owns(const struct meta *m, uint64_t key)
     return true;
 }
 
-struct device {
-    struct bytes host;
-    uint64_t id;
-};
-
-static bool device_is_new(struct device *seen, uint32_t count, struct bytes host, uint64_t id)
-{
-    for (uint32_t i = 0; i < count; i++)
-        if (seen[i].id == id && bytes_equal(seen[i].host, host)) return false;
-    seen[count] = (struct device){ host, id };
-    return true;
-}
-
-/* Replicas of the root's chains, for which every byte of a file takes that many on the devices. */
-static uint32_t replica_count(const struct routing *routing)
-{
-    size_t at = 0;
-    const struct chain_info *chain;
-    uint32_t most = 1;
-    while ((chain = map_next(&routing->chains, &at)))
-        most = MAX_OF(most, chain->members.count);
-    return most;
-}
-
-static void space_add_up(struct meta *m, struct arena *arena, const struct list_disks_reply *disks)
-{
-    uint32_t count = 0, seen_count = 0;
-    for (uint32_t i = 0; i < disks->nodes.count; i++)
-        count += disks->nodes.items[i].disks.count;
-    struct device *seen = arena_array(arena, struct device, count + 1);
-    struct statfs_reply sum = { 0 };
-    for (uint32_t i = 0; i < disks->nodes.count; i++) {
-        const struct node_disks *nd = &disks->nodes.items[i];
-        const struct node_info *node = routing_node(m->routing, nd->node_id);
-        struct bytes host = node ? node->hostname : bytes_of(NULL, 0);
-        for (uint32_t d = 0; d < nd->disks.count; d++) {
-            const struct disk_info *disk = &nd->disks.items[d];
-            if (disk->failed || !device_is_new(seen, seen_count, host, disk->device)) continue;
-            seen_count++;
-            sum.capacity_bytes += disk->capacity_bytes;
-            sum.free_bytes += disk->free_bytes;
-        }
-    }
-    uint32_t replicas = replica_count(m->routing);
-    sum.capacity_bytes /= replicas;
-    sum.free_bytes /= replicas;
-    m->space = sum;
-}
-
 int on_statfs(void *self, struct rpc_call *call, const struct base_request *req,
               struct statfs_reply *rep)
 {
@@ -173,7 +125,7 @@ int on_statfs(void *self, struct rpc_call *call, const struct base_request *req,
         int r = mgmtd_client_call(m->mgmtd, RPC_METHOD(mgmtd, list_disks), &options, &ask, &disks);
         if (r < 0 && !m->space_at_ns) return r;
         if (r >= 0) {
-            space_add_up(m, call->arena, &disks);
+            m->space = space_of_disks(&disks, m->routing, call->arena);
             m->space_at_ns = now_ns;
         }
     }

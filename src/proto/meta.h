@@ -227,8 +227,9 @@ WIRE_RECORD(xattr_reply, XATTR_REPLY)
 
 #define STATFS_REPLY(F)                                                                            \
     F(u64, capacity_bytes, "distinct devices ÷ replicas of the root's table")                      \
-    F(u64, free_bytes, "0 exactly when a write gets NoSpace")                                      \
-    F(u64, inode_count, "")
+    F(u64, free_bytes, "")                                                                         \
+    F(u64, inode_count, "")                                                                        \
+    F(u64, available_bytes, "0 exactly when a write gets NoSpace")
 WIRE_RECORD(statfs_reply, STATFS_REPLY)
 #define BASE_REQUEST(F) F(meta_base, base, "")
 WIRE_RECORD(base_request, BASE_REQUEST)

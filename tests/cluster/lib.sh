@@ -112,6 +112,19 @@ need_fuse() {
     [ -c /dev/fuse ] && [ -w /dev/fuse ] || skip "there is no /dev/fuse for $(id -un)"
 }
 
+# small_disks MIB: the next cluster's storages get file systems of this size, one each.
+small_disks() {
+    local id
+    for id in 1001 1002 1003 1004 1005; do
+        mkdir -p "$cluster/storage-$id"
+        truncate -s "$1M" "$TEST_DIR/disk-$id"
+        mkfs.ext4 -q -m 0 -E nodiscard "$TEST_DIR/disk-$id" || fail "mkfs.ext4"
+        mount -o loop "$TEST_DIR/disk-$id" "$cluster/storage-$id" || fail "mount -o loop"
+        small_disk_mounts+=("$cluster/storage-$id")
+    done
+}
+small_disk_mounts=()
+
 # At the end of a test, however it ends.
 finish() {
     local status=$? log
@@ -125,6 +138,7 @@ finish() {
     fi
     [ -z "${second_pid:-}" ] || kill "$second_pid" 2>/dev/null || true
     [ ! -d "$cluster" ] || down >/dev/null 2>&1 || true
+    [ ${#small_disk_mounts[@]} = 0 ] || umount -l "${small_disk_mounts[@]}" || true
     exit $status
 }
 trap finish EXIT

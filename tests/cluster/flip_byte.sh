@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# flip_byte.sh - one byte of a replica's data is flipped on the disk: it is never returned, other
+# replicas serve, the storage reports it and the checksum command names the replica.
+# test: quick, 120 s
+. "$(dirname "$0")/lib.sh"
+need_fuse
+
+up >/dev/null || fail "up"
+head -c 8M /dev/urandom >"$TEST_DIR/data"
+cp "$TEST_DIR/data" "$mount/file"
+sum=$(sha256sum <"$TEST_DIR/data")
+admin "checksum /file" >"$TEST_DIR/out" || fail "checksum of a good file: $(cat "$TEST_DIR/out")"
+
+# The storage whose unit file holds the block at 3 MiB + 8192, with a byte of it flipped.
+victim=$(python3 - "$TEST_DIR/data" "$cluster" <<'END'
+import glob, os, sys
+data = open(sys.argv[1], "rb").read()
+block = data[(3 << 20) + 8192:][:4096]
+for path in sorted(glob.glob(sys.argv[2] + "/storage-*/**/units-*", recursive=True)):
+    content = open(path, "rb").read()
+    at = content.find(block)
+    if at < 0:
+        continue
+    fd = os.open(path, os.O_WRONLY)
+    os.pwrite(fd, bytes([block[1234] ^ 0x10]), at + 1234)
+    os.fsync(fd)
+    print(path[len(sys.argv[2]) + 1:].split("/")[0])
+    break
+END
+)
+[ -n "$victim" ] || fail "no unit file holds the block"
+echo "flipped a byte at $victim"
+
+# Whichever replica a read goes to, the bytes are right; at some time it is the damaged one.
+is_reported() {
+    grep -q 'ChecksumMismatch' "$cluster/log/$victim.log"
+}
+reads=0
+until is_reported; do
+    [ $reads -lt 200 ] || fail "$reads reads, and $victim reports nothing"
+    remount
+    [ "$(sha256sum <"$mount/file")" = "$sum" ] || fail "read $reads returned wrong bytes"
+    reads=$((reads + 1))
+done
+echo "$reads reads of right bytes; $(grep -m 1 ChecksumMismatch "$cluster/log/$victim.log")"
+
+if admin "checksum /file" >"$TEST_DIR/out" 2>&1; then
+    fail "checksum found nothing: $(cat "$TEST_DIR/out")"
+fi
+grep -q "${victim#storage-}" "$TEST_DIR/out" || fail "not named: $(cat "$TEST_DIR/out")"
+echo "checksum: $(tail -n 1 "$TEST_DIR/out")"
+
+# Written anew, the chunk is whole again everywhere.
+cp "$TEST_DIR/data" "$mount/file"
+admin "checksum /file" >"$TEST_DIR/out" || fail "after writing anew: $(cat "$TEST_DIR/out")"
