@@ -251,7 +251,10 @@ def size_of(text):
 
 
 def parse_arguments():
-    parser = argparse.ArgumentParser(usage=__doc__)
+    if "--help" in sys.argv or "-h" in sys.argv:
+        print(__doc__)
+        sys.exit(0)
+    parser = argparse.ArgumentParser(usage="./dev bench [OPTION]...; --help explains them")
     parser.add_argument("--binary", required=True)
     parser.add_argument("--programs", required=True)
     parser.add_argument("--quick", action="store_true")

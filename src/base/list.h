@@ -55,8 +55,10 @@ static inline struct list *list_pop_front(struct list *head)
 }
 
 #define list_entry(ptr, type, member) container_of(ptr, type, member)
+/* clang-format off */
 #define list_for_each(it, head)                                                                    \
     for (struct list *it = (head)->next; it != (head); it = it->next)
+/* clang-format on */
 #define list_for_each_safe(it, head)                                                               \
     for (struct list *it = (head)->next, *it##_next = it->next; it != (head);                      \
          it = it##_next, it##_next = it->next)

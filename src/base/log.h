@@ -31,8 +31,10 @@ int log_at(const struct log *log, enum log_level level, int r, const char *fmt, 
 int log_level_parse(const char *text);
 const char *log_level_name(enum log_level level);
 
+/* clang-format off */
 #define log_debug(log, ...)                                                                        \
     ((log)->level <= LOG_DEBUG ? log_at(log, LOG_DEBUG, 0, __VA_ARGS__) : 0)
+/* clang-format on */
 #define log_info(log, ...)     log_at(log, LOG_INFO, 0, __VA_ARGS__)
 #define log_warn(log, r, ...)  log_at(log, LOG_WARN, r, __VA_ARGS__)
 #define log_error(log, r, ...) log_at(log, LOG_ERROR, r, __VA_ARGS__)

@@ -43,7 +43,7 @@ struct read_options {
 /* Any number of reads; 0 when each has its status set (CHUNK_NOT_FOUND is fine), else the first
  * error. */
 int chunks_read(struct storage_client *c, struct chunk_read *reads, uint32_t count,
-                 const struct read_options *options) fiber_fn must_check;
+                const struct read_options *options) fiber_fn must_check;
 
 struct chunk_write {
     uint32_t chain_id;
@@ -60,19 +60,19 @@ struct chunk_write {
 /* In parallel; writes to one chunk must not be in one call. 0 or the first error; each has its
  * status. */
 int chunks_write(struct storage_client *c, struct chunk_write *writes,
-                  uint32_t count) fiber_fn must_check;
+                 uint32_t count) fiber_fn must_check;
 
 /* The greatest chunk of @inode in [index_begin, index_end) on one chain. */
 int chunks_query_last(struct storage_client *c, uint32_t chain_id, uint64_t inode,
-                       uint32_t index_begin, uint64_t index_end,
-                       struct last_chunk_reply *ret) fiber_fn must_check;
+                      uint32_t index_begin, uint64_t index_end,
+                      struct last_chunk_reply *ret) fiber_fn must_check;
 /* Removes all chunks of the range on one chain, in as many calls as needed. */
 int chunks_remove_range(struct storage_client *c, uint32_t chain_id, uint64_t inode,
-                         uint32_t index_begin, uint64_t index_end, uint32_t generation,
-                         uint64_t *ret_removed) fiber_fn must_check;
+                        uint32_t index_begin, uint64_t index_end, uint32_t generation,
+                        uint64_t *ret_removed) fiber_fn must_check;
 int chunks_set_floor(struct storage_client *c, uint32_t chain_id, uint64_t inode,
-                      uint32_t generation) fiber_fn must_check;
+                     uint32_t generation) fiber_fn must_check;
 /* Every replica's view of one chunk; @ret has as many as the chain has members (arena). */
 int chunks_query(struct storage_client *c, struct arena *arena, uint32_t chain_id,
-                        struct chunk_id chunk, struct chunk_reply **ret,
-                        uint32_t *ret_count) fiber_fn must_check;
+                 struct chunk_id chunk, struct chunk_reply **ret,
+                 uint32_t *ret_count) fiber_fn must_check;

@@ -44,7 +44,7 @@ struct sched_options {
      * aside until sched_thaw(). */
     bool (*is_frozen)(void *clock, void *local);
     uint64_t slow_turn_ns; /* turns that take longer are counted; 0: none, as in the simulator */
-    bool paint_stacks; /* for sched_stack_used_max(); makes whole stacks resident */
+    bool paint_stacks;     /* for sched_stack_used_max(); makes whole stacks resident */
 };
 
 struct sched *sched_new(const struct sched_options *options);

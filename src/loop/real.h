@@ -88,7 +88,7 @@ enum {
     RANDOM_BUFFER_BYTES = 512,
     DISK_POOLS =
         /* the first for paths, the others for files by device: a disk that hangs stops its own */
-        8,
+    8,
 };
 
 struct real_loop {

@@ -123,6 +123,7 @@ static int load_saved(struct cluster_options *options, struct arena *arena, cons
     r = toml_parse(arena, text, &root, &error);
     if (r >= 0) r = settings_load(cluster_settings_table, &options->settings, arena, &root, &error);
     if (r < 0) *ret_error = arena_printf(arena, "%s: %s", path, error);
+    options->settings.no_mount = false; /* said at each up, or it is mounted */
     return r < 0 ? r : 1;
 }
 

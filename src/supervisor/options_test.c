@@ -116,12 +116,13 @@ static void test_saved(void **state)
 {
     struct fixture *f = *state;
     struct cluster_options options;
-    assert_int_equal(parse(f, "--storages 4 --port-base 19000", &options), 0);
+    assert_int_equal(parse(f, "--storages 4 --port-base 19000 --no-mount", &options), 0);
     assert_int_equal(cluster_options_save(&options, &f->arena, &f->error), 0);
     assert_int_equal(parse(f, "--port-base 20000 --storages 4", &options), 0);
     assert_false(options.is_new);
     assert_int_equal(options.settings.storage_count, 4);
     assert_int_equal(options.settings.port_base, 20000);
+    assert_false(options.settings.no_mount); /* of one up only */
     assert_int_equal(parse(f, "--storages 5", &options), -ERR_CONFIG_UPDATE_FAILED);
     assert_non_null(strstr(f->error, "option '--storages': the cluster in "));
     const char *path = arena_printf(&f->arena, "%s/cluster.toml", f->dir);

@@ -16,7 +16,7 @@ verified() {
     local name=$1
     shift
     mkdir "$mount/$name"
-    local job=(--name="$name" --directory="$mount/$name" --numjobs=4 --size=$size --verify=crc32c
+    local job=(--name="$name" --directory="$mount/$name" --numjobs=4 --size="$size" --verify=crc32c
         --verify_fatal=1 --randseed="$TEST_SEED" --group_reporting --minimal "$@")
     fio "${job[@]}" --do_verify=1 --end_fsync=1 >"$TEST_DIR/fio" 2>&1 ||
         fail "fio $name: $(tail -n 20 "$TEST_DIR/fio")"
