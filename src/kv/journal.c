@@ -213,7 +213,8 @@ static int write_group(struct journal *j, uint64_t first_version) fiber_fn
 {
     struct file *file = j->files[j->active];
     struct buffer_bytes *b = &j->flushing;
-    if (!j->needs_header) return file_write(file, b->base, b->size, j->offset);
+    struct iovec records = { b->base, b->size };
+    if (!j->needs_header) return file_writev_durable(file, &records, 1, j->offset);
 
     _Alignas(8) uint8_t page[JOURNAL_HEADER_BYTES] = { 0 };
     struct journal_header header = { .format_version = JOURNAL_FORMAT_VERSION,
@@ -222,8 +223,8 @@ static int write_group(struct journal *j, uint64_t first_version) fiber_fn
     memcpy(header.magic, JOURNAL_MAGIC, sizeof(header.magic));
     header.crc = crc32c(0, &header, offsetof(struct journal_header, crc));
     memcpy(page, &header, sizeof(header));
-    struct iovec iov[] = { { page, sizeof(page) }, { b->base, b->size } };
-    return file_writev(file, iov, 2, 0);
+    struct iovec iov[] = { { page, sizeof(page) }, records };
+    return file_writev_durable(file, iov, 2, 0);
 }
 
 int journal_flush(struct journal *j, uint64_t *ret_version)
@@ -238,7 +239,6 @@ int journal_flush(struct journal *j, uint64_t *ret_version)
     if (padding) memset(reserve(&j->flushing, padding), 0, padding);
     uint64_t version = j->version;
     int r = write_group(j, j->synced_version + 1);
-    if (r >= 0) r = file_sync(j->files[j->active]);
     if (r < 0) return r;
     j->offset += j->flushing.size;
     j->flushing.size = 0;

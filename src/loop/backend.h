@@ -90,6 +90,9 @@ struct loop_ops {
                           uint64_t offset) fiber_fn;
     ssize_t (*file_writev)(struct file *file, const struct iovec *iov, int count,
                            uint64_t offset) fiber_fn;
+    /* Like file_writev, and what it wrote is durable; NULL: file_writev and file_sync. */
+    ssize_t (*file_writev_durable)(struct file *file, const struct iovec *iov, int count,
+                                   uint64_t offset) fiber_fn;
     int (*file_sync)(struct file *file) fiber_fn;
     int (*file_truncate)(struct file *file, uint64_t size) fiber_fn;
     int (*file_allocate)(struct file *file, uint64_t offset, uint64_t size) fiber_fn;

@@ -49,7 +49,10 @@ ssize_t file_read(struct file *file, void *buf, size_t size, uint64_t offset)
     return file_readv(file, &(struct iovec){ buf, size }, 1, offset);
 }
 
-int file_writev(struct file *file, const struct iovec *iov, int count, uint64_t offset)
+static int write_all(struct file *file,
+                     ssize_t (*write)(struct file *file, const struct iovec *iov, int count,
+                                      uint64_t offset),
+                     const struct iovec *iov, int count, uint64_t offset) fiber_fn
 {
     struct iov_cursor cursor;
 
@@ -57,13 +60,26 @@ int file_writev(struct file *file, const struct iovec *iov, int count, uint64_t 
     while (!iov_cursor_at_end(&cursor)) {
         const struct iovec *window;
         int window_count = iov_cursor_window(&cursor, &window);
-        ssize_t n = ops_of(file)->file_writev(file, window, window_count, offset);
+        ssize_t n = write(file, window, window_count, offset);
         if (n < 0) return (int)n;
         if (n == 0) return error_from_errno(EIO);
         offset += (uint64_t)n;
         iov_cursor_advance(&cursor, (size_t)n);
     }
     return 0;
+}
+
+int file_writev(struct file *file, const struct iovec *iov, int count, uint64_t offset)
+{
+    return write_all(file, ops_of(file)->file_writev, iov, count, offset);
+}
+
+int file_writev_durable(struct file *file, const struct iovec *iov, int count, uint64_t offset)
+{
+    if (ops_of(file)->file_writev_durable)
+        return write_all(file, ops_of(file)->file_writev_durable, iov, count, offset);
+    int r = file_writev(file, iov, count, offset);
+    return r < 0 ? r : file_sync(file);
 }
 
 int file_write(struct file *file, const void *buf, size_t size, uint64_t offset)

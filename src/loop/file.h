@@ -28,6 +28,9 @@ int file_write(struct file *file, const void *buf, size_t size,
 int file_writev(struct file *file, const struct iovec *iov, int count,
                 uint64_t offset) fiber_fn must_check;
 int file_sync(struct file *file) fiber_fn must_check; /* fdatasync */
+/* A write and its sync in one request to the kernel; what was written before may stay unsynced. */
+int file_writev_durable(struct file *file, const struct iovec *iov, int count,
+                        uint64_t offset) fiber_fn must_check;
 int file_truncate(struct file *file, uint64_t size) fiber_fn must_check;
 int file_allocate(struct file *file, uint64_t offset,
                   uint64_t size) fiber_fn must_check; /* fallocate */

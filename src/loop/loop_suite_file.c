@@ -58,6 +58,10 @@ static void case_read_write(const struct loop_suite *s)
     EXPECT_EQUAL(file_write(file, NULL, 0, 50000), 0);
     EXPECT_EQUAL(size_of(file), 20003);
     EXPECT_EQUAL(file_sync(file), 0);
+    struct iovec halves[] = { { data, SIZE / 2 }, { data + SIZE / 2, SIZE / 2 } };
+    EXPECT_EQUAL(file_writev_durable(file, halves, 2, 30000), 0);
+    EXPECT_EQUAL(file_read(file, back, SIZE, 30000), SIZE);
+    EXPECT(memcmp(back, data, SIZE) == 0);
     file_close(TAKE_PTR(file));
     unlink_name(s, "rw");
 }

@@ -246,6 +246,12 @@ static int64_t do_write(void *arg)
     return result_of(pwritev(t->fd, t->iov, t->count, (off_t)t->offset));
 }
 
+static int64_t do_write_durable(void *arg)
+{
+    const struct transfer *t = arg;
+    return result_of(pwritev2(t->fd, t->iov, t->count, (off_t)t->offset, RWF_DSYNC));
+}
+
 static int64_t do_sync(void *arg)
 {
     const struct transfer *t = arg;
@@ -299,6 +305,13 @@ static ssize_t posix_file_writev(struct file *base, const struct iovec *iov, int
     return run_transfer(base, "file write", do_write, &transfer);
 }
 
+static ssize_t posix_file_writev_durable(struct file *base, const struct iovec *iov, int count,
+                                         uint64_t offset)
+{
+    struct transfer transfer = { .iov = iov, .count = count, .offset = offset };
+    return run_transfer(base, "file write", do_write_durable, &transfer);
+}
+
 static int posix_file_sync(struct file *base)
 {
     struct transfer transfer = { 0 };
@@ -324,6 +337,7 @@ static const struct loop_ops posix_ops = {
     .fd_wait = posix_fd_wait,
     .file_readv = posix_file_readv,
     .file_writev = posix_file_writev,
+    .file_writev_durable = posix_file_writev_durable,
     .file_sync = posix_file_sync,
     .file_allocate = posix_file_allocate,
     .file_punch_hole = posix_file_punch_hole,

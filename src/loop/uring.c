@@ -232,6 +232,18 @@ static ssize_t uring_file_writev(struct file *base, const struct iovec *iov, int
     return request_run(loop, sqe, "file write");
 }
 
+static ssize_t uring_file_writev_durable(struct file *base, const struct iovec *iov, int count,
+                                         uint64_t offset)
+{
+    int r = fiber_interruption();
+    if (r < 0) return r;
+    struct uring_loop *loop = uring_of_node(base->node);
+    struct io_uring_sqe *sqe = entry_get(loop);
+    io_uring_prep_writev2(sqe, container_of(base, struct real_file, base)->fd, iov, (unsigned)count,
+                          offset, RWF_DSYNC);
+    return request_run(loop, sqe, "file write");
+}
+
 static int uring_file_sync(struct file *base)
 {
     int r = fiber_interruption();
@@ -319,6 +331,7 @@ static const struct loop_ops uring_ops = {
     .fd_wait = uring_fd_wait,
     .file_readv = uring_file_readv,
     .file_writev = uring_file_writev,
+    .file_writev_durable = uring_file_writev_durable,
     .file_sync = uring_file_sync,
     .file_allocate = uring_file_allocate,
     .file_punch_hole = uring_file_punch_hole,
