@@ -1,6 +1,7 @@
 /* campaign.c - ./dev sim: scenarios over many seeds, until one fails.
  *
- *   sim_campaign [--scenario NAME]... [--seeds A-B] [--mutant NAME] [--all] [--log] [--trace]
+ *   sim_campaign [--scenario NAME] [--seeds A-B] [--mutant NAME] [--all] [--log] [--trace]
+ *   sim_campaign --list
  *
  * Exit status 0: nothing was found; 1: something was, and how to see it again is printed; 2: usage.
  * With --mutant the same, so that 1 means that the mutant is caught. --all goes on after a failure
@@ -23,16 +24,19 @@ static int usage(const char *what)
 {
     fprintf(stderr,
             "sim: %s\nusage: ./dev sim [--scenario NAME] [--seeds A-B] [--mutant NAME] [--all] "
-            "[--log] [--trace]\n",
+            "[--log] [--trace] [--list]\n",
             what);
+    return 2;
+}
+
+static void list_names(void)
+{
     for (uint32_t i = 0; i < scenario_count; i++) {
-        fprintf(stderr, "  scenario %-8s %s\n", scenarios[i].name, scenarios[i].text);
+        printf("scenario %-13s %s\n", scenarios[i].name, scenarios[i].text);
     }
     for (int i = 0; i < MUTANT_MAX; i++) {
-        fprintf(stderr, "  mutant %s: %s\n", mutant_name((enum mutant)i),
-                mutant_rule((enum mutant)i));
+        printf("mutant %-30s %s\n", mutant_name((enum mutant)i), mutant_rule((enum mutant)i));
     }
-    return 2;
 }
 
 static int parse_seeds(struct campaign *c, const char *text)
@@ -60,12 +64,12 @@ static int parse(struct campaign *c, int argc, char **argv)
             i++;
         } else if (strcmp(flag, "--scenario") == 0 && value) {
             c->scenario = value;
-            if (!scenario_find(value)) return usage("there is no such scenario");
+            if (!scenario_find(value)) return usage("there is no such scenario; --list names them");
             i++;
         } else if (strcmp(flag, "--mutant") == 0 && value) {
             c->mutant = value;
             c->options.mutant = mutant_parse(value);
-            if (c->options.mutant < 0) return usage("there is no such mutant");
+            if (c->options.mutant < 0) return usage("there is no such mutant; --list names them");
             i++;
         } else {
             return usage(flag);
@@ -107,6 +111,10 @@ static void run(struct campaign *c, struct world *w)
 int main(int argc, char **argv)
 {
     struct campaign c = { .first = 1, .last = 100, .options = world_options_default(1) };
+    if (argc == 2 && strcmp(argv[1], "--list") == 0) {
+        list_names();
+        return 0;
+    }
     int e = parse(&c, argc, argv);
     if (e) return e;
     struct world *w = calloc(1, sizeof *w);

@@ -67,6 +67,7 @@ int world_write(struct world_client *c, uint32_t chunk, uint32_t first, uint32_t
     struct chunk_write write = { .chain_id = world_chain_of(w, chunk),
                                  .chunk = world_chunk_id(chunk),
                                  .kind = UPDATE_WRITE,
+                                 .generation = w->generations[chunk / 2],
                                  .offset = first * WORLD_BLOCK_BYTES,
                                  .length = count * WORLD_BLOCK_BYTES,
                                  .chunk_size = WORLD_CHUNK_BYTES,
@@ -81,12 +82,16 @@ int world_remove(struct world_client *c, uint32_t chunk)
     struct chunk_write write = { .chain_id = world_chain_of(c->world, chunk),
                                  .chunk = world_chunk_id(chunk),
                                  .kind = UPDATE_REMOVE,
+                                 .generation = c->world->generations[chunk / 2],
                                  .chunk_size = WORLD_CHUNK_BYTES };
     return update(c, chunk, 0, WORLD_BLOCKS, &write, HISTORY_INITIAL);
 }
 
-int world_read(struct world_client *c, uint32_t chunk, uint32_t first, uint32_t count)
+int world_read_from(struct world_client *c, uint32_t chunk, uint32_t first, uint32_t count,
+                    uint32_t target_index)
 {
+    struct read_options options = { .choice = TARGET_INDEX, .target_index = target_index };
+    if (target_index == WORLD_ANY_TARGET) options.choice = TARGET_SPREAD;
     struct world *w = c->world;
     size_t ops[WORLD_BLOCKS];
     for (uint32_t i = 0; i < count; i++) {
@@ -99,7 +104,7 @@ int world_read(struct world_client *c, uint32_t chunk, uint32_t first, uint32_t 
                                .offset = first * WORLD_BLOCK_BYTES,
                                .length = count * WORLD_BLOCK_BYTES,
                                .to = data };
-    int r = chunks_read(c->storage, &read, 1, NULL);
+    int r = chunks_read(c->storage, &read, 1, &options);
     for (uint32_t i = 0; i < count; i++) {
         int64_t value = r == 0 ? parse_block(data + (size_t)i * WORLD_BLOCK_BYTES) : 0;
         if (value < 0)
@@ -114,25 +119,90 @@ int world_read(struct world_client *c, uint32_t chunk, uint32_t first, uint32_t 
     return r;
 }
 
+int world_read(struct world_client *c, uint32_t chunk, uint32_t first, uint32_t count)
+{
+    return world_read_from(c, chunk, first, count, WORLD_ANY_TARGET);
+}
+
+/* ---- generations ---- */
+
+int world_raise_floor(struct world_client *c, uint32_t chunk)
+{
+    struct world *w = c->world;
+    struct chunk_id id = world_chunk_id(chunk);
+    uint32_t generation = ++w->generations[chunk / 2]; /* of all writes from now on */
+    int r = chunks_set_floor(c->storage, world_chain_of(w, chunk), id.inode, generation);
+    if (r == 0) w->floors[chunk / 2] = MAX_OF(w->floors[chunk / 2], generation);
+    c->done_count += r == 0;
+    c->failed_count += r != 0;
+    return r;
+}
+
+/* A write below an acknowledged floor, which must never be taken. */
+static void write_stale(struct world_client *c, uint32_t chunk)
+{
+    struct world *w = c->world;
+    if (w->floors[chunk / 2] == 0) return;
+    uint8_t data[WORLD_BLOCK_BYTES] = { 0xff };
+    struct chunk_write write = { .chain_id = world_chain_of(w, chunk),
+                                 .chunk = world_chunk_id(chunk),
+                                 .kind = UPDATE_WRITE,
+                                 .generation = w->floors[chunk / 2] - 1,
+                                 .length = sizeof data,
+                                 .chunk_size = WORLD_CHUNK_BYTES,
+                                 .from = data };
+    int r = chunks_write(c->storage, &write, 1);
+    if (r == 0)
+        (void)world_fail(w, "chunk %u: a write of generation %u was taken below floor %u", chunk,
+                         write.generation, w->floors[chunk / 2]);
+}
+
+/* ---- by chance ---- */
+
+static void random_update(struct world_client *c, uint32_t chunk, uint32_t first, uint32_t count)
+{
+    struct world *w = c->world;
+    uint64_t kind = world_random(w, 100);
+    if (kind < w->options.remove_percent)
+        (void)world_remove(c, chunk);
+    else if (w->options.with_floors && kind < 4)
+        (void)world_raise_floor(c, chunk);
+    else if (w->options.with_floors && kind < 16)
+        write_stale(c, chunk);
+    else
+        (void)world_write(c, chunk, first, count);
+}
+
+/* Where the client's island is in the chain, as it sees it. */
+static uint32_t island_index(const struct world_client *c, uint32_t chunk)
+{
+    const struct chain_info *chain =
+        routing_chain(mgmtd_client_routing(c->mgmtd), world_chain_of(c->world, chunk));
+    for (uint32_t i = 0; chain && i < chain->members.count; i++) {
+        if (chain->members.items[i].node_id == c->island) return i;
+    }
+    return WORLD_ANY_TARGET;
+}
+
 static void random_op(struct world_client *c)
 {
     struct world *w = c->world;
+    uint32_t blocks = w->options.block_count;
     uint32_t chunk = (uint32_t)world_random(w, w->options.chunk_count);
-    uint32_t first = (uint32_t)world_random(w, WORLD_BLOCKS);
-    uint32_t count = 1 + (uint32_t)world_random(w, WORLD_BLOCKS - first);
+    uint32_t first = (uint32_t)world_random(w, blocks);
+    uint32_t count = 1 + (uint32_t)world_random(w, blocks - first);
     /* Many short ones, which leave history; few that replace the whole chunk. */
     if (world_random(w, 4)) count = MIN_OF(count, 2u);
     if (world_random(w, 10) == 0) {
         first = 0;
-        count = WORLD_BLOCKS;
+        count = blocks;
     }
-    uint64_t kind = world_random(w, 100);
-    if (kind < w->options.read_percent)
+    if (c->island)
+        (void)world_read_from(c, chunk, first, count, island_index(c, chunk));
+    else if (world_random(w, 100) < w->options.read_percent)
         (void)world_read(c, chunk, first, count);
-    else if (kind >= 96 && w->options.with_removes)
-        (void)world_remove(c, chunk);
     else
-        (void)world_write(c, chunk, first, count);
+        random_update(c, chunk, first, count);
 }
 
 static int client_fiber(void *arg)

@@ -5,6 +5,7 @@
 struct fault {
     enum { HEALTHY, DOWN, FROZEN, CUT } kind;
     uint64_t until_ns;
+    struct world_client *islander; /* of a cut: who is alone with the victim */
 };
 
 void world_cut(struct machine *a, struct machine *b)
@@ -37,6 +38,32 @@ static void cut_some(struct world *w, struct process *victim)
     }
 }
 
+/* The victim and one client are alone with each other, while all others go on without them. */
+static void make_island(struct world *w, struct process *victim, struct fault *f)
+{
+    struct world_client *c = &w->clients[world_random(w, w->options.client_count)];
+    if (victim == &w->manager || c->island) return;
+    w->cut_count++;
+    f->islander = c;
+    c->island = victim->role.node_id;
+    world_cut(victim->machine, w->manager.machine);
+    world_cut(c->machine, w->manager.machine);
+    for (uint32_t i = 0; i < w->options.storage_count; i++) {
+        if (&w->storages[i] == victim) continue;
+        world_cut(victim->machine, w->storages[i].machine);
+        world_cut(c->machine, w->storages[i].machine);
+    }
+}
+
+static void leave_island(struct world *w, struct world_client *c)
+{
+    c->island = 0;
+    world_mend(c->machine, w->manager.machine);
+    for (uint32_t i = 0; i < w->options.storage_count; i++) {
+        world_mend(c->machine, w->storages[i].machine);
+    }
+}
+
 static void heal_cuts(struct world *w, struct process *victim)
 {
     for (uint32_t i = 0; i <= w->options.storage_count; i++) {
@@ -49,8 +76,26 @@ static void heal_cuts(struct world *w, struct process *victim)
     }
 }
 
+/* An end, and a start that comes before any lease has run out. */
+static void blink(struct world *w, struct process *victim, struct fault *f)
+{
+    world_end(w, victim, world_random(w, 3) ? ENDING_POWER : ENDING_KILL);
+    f->kind = DOWN;
+    f->until_ns = world_now_ns(w) + 1 + world_random(w, 100 * MSEC);
+}
+
 static void begin_fault(struct world *w, struct process *victim, struct fault *f)
 {
+    if (w->options.with_blinks && world_random(w, 4)) {
+        blink(w, victim, f);
+        return;
+    }
+    if (w->options.with_islands && world_random(w, 2)) {
+        make_island(w, victim, f);
+        f->kind = CUT;
+        f->until_ns = world_now_ns(w) + 2 * SEC + world_random(w, 3 * SEC);
+        return;
+    }
     switch (world_random(w, 6)) {
     case 0:
     case 1:
@@ -84,6 +129,7 @@ static void end_fault(struct world *w, struct process *victim, struct fault *f)
     case FROZEN: sim_thaw(victim->machine); break;
     case CUT: heal_cuts(w, victim); break;
     }
+    if (f->islander) leave_island(w, f->islander);
     *f = (struct fault){ .kind = HEALTHY };
 }
 
@@ -146,12 +192,15 @@ int world_make_trouble(struct world *w, uint64_t end_ns)
             end_fault(w, i < w->options.storage_count ? &w->storages[i] : &w->manager, &faults[i]);
         }
         if (now_ns < next_ns) continue;
-        next_ns = now_ns + world_random(w, 1500 * MSEC);
+        next_ns = now_ns + world_random(w, w->options.with_blinks ? 400 * MSEC : 1500 * MSEC);
         if (w->options.with_points) trouble_steps(w);
         struct process *victim = pick_victim(w);
         struct fault *f = victim == &w->manager ? &faults[w->options.storage_count]
                                                 : &faults[victim - w->storages];
         if (f->kind == HEALTHY) begin_fault(w, victim, f);
+    }
+    for (uint32_t i = 0; i < w->options.client_count; i++) {
+        w->clients[i].island = 0;
     }
     world_heal(w);
     for (uint32_t i = 0; i < w->options.storage_count; i++) {

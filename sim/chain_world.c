@@ -17,6 +17,7 @@ struct world_options world_options_default(uint64_t seed)
                                    .chain_count = 1,
                                    .client_count = 3,
                                    .chunk_count = 4,
+                                   .block_count = WORLD_BLOCKS,
                                    .ops_per_client = 100,
                                    .op_pause_max_ns = 50 * MSEC,
                                    .read_percent = 50,
@@ -236,7 +237,7 @@ static int make_chains(struct world_client *c)
 
 /* ---- clients ---- */
 
-static void setup_client(struct world_client *c)
+static void setup_client(struct world_client *c, void *arg)
 {
     struct auth_identity identity = { .kind = AUTH_SERVER };
     struct net_address at;
@@ -254,30 +255,30 @@ static void setup_client(struct world_client *c)
     c->storage = storage_client_new(c->node, c->mgmtd, &storage);
 }
 
-static void teardown_client(struct world_client *c)
+static void teardown_client(struct world_client *c, void *arg)
 {
     c->storage = storage_client_free(c->storage);
     c->mgmtd = mgmtd_client_free(c->mgmtd);
 }
 
-/* A call of @fn as a fiber of the client's node. */
 struct visit {
     struct world_client *client;
-    void (*fn)(struct world_client *c);
+    void (*fn)(struct world_client *c, void *arg);
+    void *arg;
     struct event ended;
 };
 
 static int visit_fiber(void *arg)
 {
     struct visit *v = arg;
-    v->fn(v->client);
+    v->fn(v->client, v->arg);
     event_set(&v->ended, 0);
     return 0;
 }
 
-static int visit_client(struct world_client *c, void (*fn)(struct world_client *c))
+int world_visit(struct world_client *c, void (*fn)(struct world_client *c, void *arg), void *arg)
 {
-    struct visit v = { c, fn, { 0 } };
+    struct visit v = { c, fn, arg, { 0 } };
     event_init(&v.ended);
     int r = fiber_spawn(&c->scope, "visit", visit_fiber, &v);
     FIBER_SHIELD();
@@ -295,7 +296,7 @@ static int add_client(struct world *w, uint32_t index)
     prepare_node(w, c->node);
     scope_init(&c->scope, NULL);
     c->scope.local = c->node;
-    return visit_client(c, setup_client);
+    return world_visit(c, setup_client, NULL);
 }
 
 static void remove_client(struct world_client *c)
@@ -304,7 +305,8 @@ static void remove_client(struct world_client *c)
     scope_done(&c->scope); /* cancels operations */
     scope_init(&c->scope, NULL);
     c->scope.local = c->node;
-    (void)visit_client(c, teardown_client);
+    int r = world_visit(c, teardown_client, NULL);
+    check(r == 0);
     scope_done(&c->scope);
     node_stop(c->node);
     c->node = node_free(c->node);
@@ -312,7 +314,7 @@ static void remove_client(struct world_client *c)
 
 /* ---- the world ---- */
 
-static void make_chains_visit(struct world_client *c)
+static void make_chains_visit(struct world_client *c, void *arg)
 {
     int r = make_chains(c);
     if (r < 0) (void)world_fail(c->world, "chains cannot be made: %s", error_name(r));
@@ -332,7 +334,7 @@ static int build(struct world *w)
     for (uint32_t i = 0; i < w->options.client_count && r == 0; i++) {
         r = add_client(w, i);
     }
-    if (r == 0) r = visit_client(&w->clients[0], make_chains_visit);
+    if (r == 0) r = world_visit(&w->clients[0], make_chains_visit, NULL);
     if (r == 0 && w->why[0]) r = -ERR_FOUND_BUG;
     if (r == 0) r = world_wait_whole(w, MAKE_LIMIT_NS);
     /* Everybody hears of it. */

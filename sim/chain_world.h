@@ -12,6 +12,8 @@
 #include "sim/linearizability.h"
 #include "sim/place.h"
 
+#define WORLD_ANY_TARGET UINT32_MAX
+
 enum {
     WORLD_STORAGE_COUNT_MAX = 8,
     WORLD_CLIENT_COUNT_MAX = 8,
@@ -27,13 +29,18 @@ struct world_options {
     uint32_t storage_count;    /* at least replica_count */
     uint32_t replica_count, chain_count, client_count;
     uint32_t chunk_count; /* spread over the chains */
+    uint32_t block_count; /* of a chunk that are used */
     uint32_t ops_per_client;
     uint32_t op_pause_max_ns;
     uint32_t read_percent;
-    bool with_removes;
-    bool with_late_report; /* mgmtd hears last of where the chains' tails are. Simulator only */
-    bool with_points;      /* trouble also delays and fails steps, and keeps news from clients */
-    int mutant;            /* enum mutant, -1: none. 0 is a mutant: use world_options_default() */
+    uint32_t remove_percent; /* of updates */
+    bool with_late_report;   /* mgmtd hears last of where the chains' tails are. Simulator only */
+    bool with_floors;        /* generations rise; writes of older ones must be refused */
+    /* Of trouble. */
+    bool with_points;  /* steps are delayed or fail, and clients hear late of changes */
+    bool with_blinks;  /* most faults are short ends of a process, below a lease */
+    bool with_islands; /* a storage and a client see only each other */
+    int mutant;        /* enum mutant, -1: none. 0 is a mutant: use world_options_default() */
     bool is_tracing, is_logging;
 };
 struct world_options world_options_default(uint64_t seed);
@@ -48,6 +55,7 @@ struct world_client {
     struct mgmtd_client *mgmtd;
     struct storage_client *storage;
     struct scope scope; /* of its operations */
+    uint32_t island;    /* node id: it only reads, and from there; 0: as usual */
     uint32_t done_count, failed_count;
     bool is_done;
 };
@@ -61,6 +69,8 @@ struct world {
     struct history *history;
     struct sim_random random;
     uint64_t next_value;
+    /* Of each inode: what writes carry, and the floor that set_floor has acknowledged. */
+    uint32_t generations[WORLD_CHUNK_COUNT_MAX], floors[WORLD_CHUNK_COUNT_MAX];
     uint32_t crash_count, kill_count, freeze_count, cut_count;
     int (*body)(struct world *w);
     char why[400]; /* of a failure */
@@ -91,6 +101,9 @@ void world_heal(struct world *w) fiber_fn;
 int world_wait_whole(struct world *w, uint64_t timeout_ns) fiber_fn must_check;
 /* -ERR_FOUND_BUG: a process that should be up has ended by itself. */
 int world_check_alive(struct world *w) must_check;
+/* fn(@c, @arg) as a fiber of the client's node. */
+int world_visit(struct world_client *c, void (*fn)(struct world_client *c, void *arg),
+                void *arg) fiber_fn must_check;
 /* In the background; world_join_clients() waits for their end. */
 int world_start_clients(struct world *w) fiber_fn must_check;
 int world_join_clients(struct world *w, uint64_t timeout_ns) fiber_fn must_check;
@@ -99,10 +112,17 @@ int world_join_clients(struct world *w, uint64_t timeout_ns) fiber_fn must_check
 
 int world_write(struct world_client *c, uint32_t chunk, uint32_t first, uint32_t count) fiber_fn;
 int world_read(struct world_client *c, uint32_t chunk, uint32_t first, uint32_t count) fiber_fn;
+/* From one place of the chain. */
+int world_read_from(struct world_client *c, uint32_t chunk, uint32_t first, uint32_t count,
+                    uint32_t target_index) fiber_fn;
 int world_remove(struct world_client *c, uint32_t chunk) fiber_fn;
+/* Raises the generation of a chunk's inode, and with it the floor. */
+int world_raise_floor(struct world_client *c, uint32_t chunk) fiber_fn;
 uint32_t world_chain_of(const struct world *w, uint32_t chunk);
 struct chunk_id world_chunk_id(uint32_t chunk);
 
+/* As soon as nothing of it is pending, all replicas of a chunk must be equal, and readable. */
+void world_check_chunk(struct world_client *c, uint32_t chunk) fiber_fn;
 /* Everybody reads and writes, replicas are equal; then the history. Sets world.why. */
 int world_check(struct world *w) fiber_fn must_check;
 /* Random faults until @end_ns of the world's clock, then healed. Simulator only. */

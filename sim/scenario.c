@@ -1,5 +1,6 @@
 /* scenario.c - the table of scenarios. */
 #include "sim/scenario.h"
+#include "sim/chain_steps.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -23,7 +24,7 @@ static int just_run(struct world *w)
 
 static void set_removes(struct world_options *o)
 {
-    o->with_removes = true;
+    o->remove_percent = 8;
 }
 
 static void set_late(struct world_options *o)
@@ -81,6 +82,54 @@ static void set_steps(struct world_options *o)
     o->with_points = true;
 }
 
+static void set_one_chunk(struct world_options *o)
+{
+    o->chunk_count = 1;
+}
+
+/* One chunk of few blocks, so that a wrong state is seen before the next write mends it. */
+static void set_hot(struct world_options *o)
+{
+    o->ops_per_client = 400;
+    o->client_count = 6;
+    o->chunk_count = 1;
+    o->block_count = 3;
+    o->read_percent = 70;
+    o->with_points = true;
+}
+
+static void set_blinks(struct world_options *o)
+{
+    set_hot(o);
+    o->with_blinks = true;
+    o->with_points = false;
+}
+
+static void set_islands(struct world_options *o)
+{
+    set_hot(o);
+    o->with_points = false;
+    o->with_islands = true;
+}
+
+/* Removals write the same value: the search for an order is dear, so these are short. */
+static void set_trouble_removes(struct world_options *o)
+{
+    o->ops_per_client = 60;
+    o->op_pause_max_ns = 200 * MSEC;
+    o->block_count = 2;
+    o->remove_percent = 30;
+    o->with_blinks = true;
+    o->with_points = true;
+}
+
+static void set_floors(struct world_options *o)
+{
+    set_trouble(o);
+    o->with_floors = true;
+    o->with_blinks = true;
+}
+
 const struct scenario scenarios[] = {
     { "quiet", "writes, reads and removals without faults", set_removes, just_run },
     { "late", "mgmtd learns where targets are after the chains were made", set_late, just_run },
@@ -88,6 +137,15 @@ const struct scenario scenarios[] = {
       restart_storages },
     { "trouble", "crashes, kills, freezes, cuts of links", set_trouble, trouble },
     { "steps", "the same, and steps of the protocol are delayed or fail", set_steps, trouble },
+    { "hot", "the same on one small chunk", set_hot, trouble },
+    { "blinks", "processes end and are back below a lease, one small chunk", set_blinks, trouble },
+    { "islands", "a storage and a client are cut off together", set_islands, trouble },
+    { "removes", "chunks are removed while processes end", set_trouble_removes, trouble },
+    { "floors", "generations rise while processes end", set_floors, trouble },
+    { "each-step", "each step of an update fails, or ends a machine, once", NULL, steps_each },
+    { "late-read", "a read outlives its target's place in the chain", NULL, steps_late_read },
+    { "same-version", "a former head has another update of one version", set_one_chunk,
+      steps_same_version },
 };
 const uint32_t scenario_count = ARRAY_SIZE(scenarios);
 

@@ -54,7 +54,7 @@ int fault_hit(struct node *node, const char *point) fiber_fn must_check;
     M(STALE_READ_ALLOWED, "stale-read-allowed",                                                    \
       "a read is answered only under a lease or a round")                                          \
     M(LEASE_CHECKED_BEFORE_READ, "lease-checked-before-read",                                      \
-      "the lease is checked after the data is in memory")                                          \
+      "chain version and lease are checked after the data is in memory")                           \
     M(READ_COMMITTED_BESIDE_PENDING, "read-committed-beside-pending",                              \
       "beside a pending update the tail decides what is committed")                                \
     M(COMMIT_BEFORE_STAGE, "commit-before-stage", "a member commits after its successor has")      \
@@ -65,7 +65,6 @@ int fault_hit(struct node *node, const char *point) fiber_fn must_check;
       "a pending update that was left is forwarded before it is committed")                        \
     M(PENDING_REMOVE_BECOMES_WRITE, "pending-remove-becomes-write",                                \
       "a pending removal stays a removal")                                                         \
-    M(REPLACE_THOUGH_OLDER, "replace-though-older", "a resync never replaces what is newer")       \
     M(RESYNC_SKIPS_BUCKET, "resync-skips-bucket", "a resync compares all buckets")                 \
     M(FLOOR_FORGOTTEN, "floor-forgotten", "writes of an older generation are refused")             \
     M(RETRY_UNDER_NEW_IDENTITY, "retry-under-new-identity", "a retry is the same update")

@@ -200,6 +200,7 @@ static int read_io_at(struct target *t, struct read_job *job, uint32_t flags)
     for (;;) {
         enum chunk_pin_which which;
         r = decide(t, io, flags, &which);
+        if (r == 1) r = FAULT("storage.read.before_pin");
         if (r < 0) return r;
         found = read_record(t, job, which);
         /* A pending record may be committed, and be gone as such, before it is pinned. */

@@ -1,5 +1,4 @@
 /* sync_receive.c - a SYNCING target's side of a resync. */
-#include "loop/fault.h"
 #include "storage/forward.h"
 #include "storage/storage_internal.h"
 
@@ -127,10 +126,11 @@ static int drop_pending(struct target *t, const struct chunk_state *state)
     return r < 0 ? r : 0;
 }
 
-/* Is the receiver's content still what the sender saw, or older than what comes? */
+/* Is the receiver's content still what the sender saw, or older than what comes? So it is: the
+ * sender looked under its chunk lock, and what came before is refused by epoch and chain version. A
+ * sender that errs must not undo what is newer, though. */
 static bool may_apply(const struct update_request *req, const struct chunk_state *state)
 {
-    if (MUTANT(REPLACE_THOUGH_OLDER)) return true;
     bool is_seen =
         state->version == req->base_version && state->chain_version == req->base_chain_version;
     return is_seen || pair_compare(req->pair_chain_version, req->version, state->chain_version,
