@@ -204,12 +204,10 @@ static void take_at(struct units *u, uint32_t file, uint32_t at, uint32_t count,
 {
     unit_bits_take(&u->files[file]->bits, at, count);
     u->free_count -= count;
-    u->cursor_file = file;
-    u->cursor_unit = at + count;
     *run = (struct unit_run){ file * UNIT_FILE_UNITS + at, count };
 }
 
-/* One run, from the cursor round. */
+/* One run: of units that were used before, from the cursor round; else of new ones. */
 static bool take_run(struct units *u, uint32_t count, struct unit_run *run)
 {
     for (uint32_t i = 0; i < u->file_count; i++) {
@@ -217,6 +215,14 @@ static bool take_run(struct units *u, uint32_t count, struct unit_run *run)
         uint32_t at = unit_bits_find(&u->files[file]->bits, i ? 0 : u->cursor_unit, count);
         if (at == UINT32_MAX) continue;
         take_at(u, file, at, count, run);
+        u->cursor_file = file;
+        u->cursor_unit = at + count;
+        return true;
+    }
+    for (uint32_t file = 0; file < u->file_count; file++) {
+        const struct unit_bits *bits = &u->files[file]->bits;
+        if (bits->unit_count - bits->mark < count) continue;
+        take_at(u, file, bits->mark, count, run);
         return true;
     }
     return false;

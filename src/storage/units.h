@@ -4,9 +4,10 @@
  * every start units-0001 ####…                   the last file grows with demand, in steps, by
  * fallocate()
  *
- * Allocation is next-fit and prefers one run; a request is broken up only when no run is long
- * enough and either plenty of space is free in pieces or the files cannot grow. Unit numbers are
- * file × UNIT_FILE_UNITS + position, so that runs never cross files.
+ * Allocation is next-fit among units that were used before, then takes new ones, and prefers one
+ * run; a request is broken up only when no run is long enough and either plenty of space is free in
+ * pieces or the files cannot grow. Unit numbers are file × UNIT_FILE_UNITS + position, so that runs
+ * never cross files.
  *
  * units_sync() is a group commit: all that wait for one share it. The first error of a sync is
  * final: what a later sync would say about the same pages means nothing.

@@ -36,7 +36,6 @@ void unit_bits_grow(struct unit_bits *b, uint32_t count)
     check(b->unit_count + count <= UNIT_FILE_UNITS);
     b->unit_count += count;
     b->free_count += count;
-    b->run_hint = b->unit_count;
 }
 
 bool unit_bits_are(const struct unit_bits *b, uint32_t at, uint32_t count, bool is_taken)
@@ -50,6 +49,9 @@ void unit_bits_take(struct unit_bits *b, uint32_t at, uint32_t count)
     check(unit_bits_are(b, at, count, false));
     bits_set(b, at, count, true);
     b->free_count -= count;
+    if (at + count > b->mark) {
+        b->run_hint = b->mark = at + count; /* what was passed over is free, and below it now */
+    }
 }
 
 void unit_bits_give(struct unit_bits *b, uint32_t at, uint32_t count)
@@ -66,7 +68,7 @@ static uint32_t find_in(const struct unit_bits *b, uint32_t from, uint32_t end, 
 {
     uint32_t at = bits_next(b, from, end, false);
     while (at < end) {
-        uint32_t stop = bits_next(b, at, MIN_OF(at + count, b->unit_count), true);
+        uint32_t stop = bits_next(b, at, MIN_OF(at + count, b->mark), true);
         if (stop - at >= count) return at;
         if (stop - at > *longest) *longest = stop - at;
         at = bits_next(b, stop, end, false);
@@ -78,8 +80,8 @@ uint32_t unit_bits_find(struct unit_bits *b, uint32_t from, uint32_t count)
 {
     uint32_t longest = 0;
     if (b->free_count < count || b->run_hint < count) return UINT32_MAX;
-    from = MIN_OF(from, b->unit_count);
-    uint32_t at = find_in(b, from, b->unit_count, count, &longest);
+    from = MIN_OF(from, b->mark);
+    uint32_t at = find_in(b, from, b->mark, count, &longest);
     if (at == UINT32_MAX) {
         at = find_in(b, 0, from, count, &longest);
         if (at == UINT32_MAX) b->run_hint = longest;
