@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-enum { JOURNAL_STEP_BYTES = 16 << 20, JOURNAL_WAITING_BYTES_MAX = 8 << 20 };
+enum { JOURNAL_STEP_BYTES = 4 << 20, JOURNAL_WAITING_BYTES_MAX = 8 << 20 };
 #define FLUSH_LAZY_NS (100 * MSEC)
 
 static const char *const journal_names[] = { "journal-A", "journal-B" };
@@ -38,11 +38,26 @@ static int write_header(struct file *file, const struct journal_options *options
     return file_write(file, head, sizeof(*head), 0);
 }
 
-/* Space for the journal is taken before it is needed: deleting must work on a full disk. */
-static int reserve(struct file *file, uint64_t size)
+static uint64_t step_of(const struct journal_options *options)
 {
-    int r = file_allocate(file, 0, size);
-    return r == -ERR_NOT_SUPPORTED ? 0 : r;
+    return options->step_bytes ? options->step_bytes : JOURNAL_STEP_BYTES;
+}
+
+/* The file grows ahead of what is written, by zeros: later writes then change no metadata of the
+ * file system, which a sync would have to write too. And removals work on a full disk. */
+static int grow(struct file *file, uint64_t from, uint64_t size)
+{
+    enum { PIECE_BYTES = 1 << 20 };
+    cleanup_(freep) uint8_t *zeros = block_memory(PIECE_BYTES);
+    memset(zeros, 0, PIECE_BYTES);
+    int r = file_allocate(file, from, size - from);
+    if (r == -ERR_NOT_SUPPORTED) r = 0;
+    while (r >= 0 && from < size) {
+        uint64_t n = MIN_OF((uint64_t)PIECE_BYTES, size - from);
+        r = file_write(file, zeros, n, from);
+        from += n;
+    }
+    return r;
 }
 
 int journal_format(const struct journal_options *options)
@@ -50,7 +65,7 @@ int journal_format(const struct journal_options *options)
     for (int i = JOURNAL_A; i <= JOURNAL_B; i++) {
         cleanup_(file_closep) struct file *file = NULL;
         int r = open_file(options, i, O_CREAT | O_TRUNC, &file);
-        if (r >= 0) r = reserve(file, JOURNAL_STEP_BYTES);
+        if (r >= 0) r = grow(file, 0, step_of(options));
         if (r >= 0 && i == JOURNAL_A) r = write_header(file, options, 1, 1, 1);
         if (r >= 0) r = file_sync(file);
         if (r < 0) return r;
@@ -71,6 +86,7 @@ int journal_open(const struct journal_options *options, struct journal **ret)
         if (r >= 0) r = disk_lock(j->files[i]);
         if (r >= 0) r = file_size(j->files[i], &j->allocated_bytes[i]);
         if (r < 0) return r;
+        j->allocated_bytes[i] = round_to_block(j->allocated_bytes[i]);
     }
     *ret = TAKE_PTR(j);
     return 0;
@@ -226,8 +242,8 @@ static int write_batch(struct journal *j, const struct batch *b)
     uint64_t end = b->offset + b->size;
     int r;
     if (end > j->allocated_bytes[b->file]) {
-        uint64_t size = (end + JOURNAL_STEP_BYTES - 1) / JOURNAL_STEP_BYTES * JOURNAL_STEP_BYTES;
-        r = reserve(file, size);
+        uint64_t step = step_of(&j->options), size = (end + step - 1) / step * step;
+        r = grow(file, j->allocated_bytes[b->file], size);
         if (r < 0) return r;
         j->allocated_bytes[b->file] = size;
     }

@@ -19,6 +19,7 @@ struct journal_options {
     struct node *node;
     const char *path; /* directory with journal-A and journal-B; copied */
     uint64_t uuid_high, uuid_low;
+    uint32_t step_bytes; /* by which the files grow, a multiple of 4 KiB; 0: 4 MiB */
     /* Called after durable_lsn has grown; does not suspend. May be NULL. */
     void (*durable)(void *arg, uint64_t lsn);
     /* The data of all records up to this lsn is durable. Does not suspend. May be NULL: 0. */

@@ -232,6 +232,13 @@ static void durable(void *arg, uint64_t lsn)
     quarantine_durable(&s->quarantine, lsn);
 }
 
+/* Small for small stores; a longer one would hold up the batch that it grows for. */
+static uint32_t journal_step(const struct shard_options *options)
+{
+    uint64_t step = options->checkpoint_journal_bytes / 16 / BLOCK_BYTES * BLOCK_BYTES;
+    return (uint32_t)MIN_OF(MAX_OF(step, 64 * KIB), 4 * MIB);
+}
+
 static uint64_t data_lsn(void *arg)
 {
     return shard_data_lsn(arg);
@@ -244,6 +251,7 @@ static struct journal_options journal_options_of(const struct shard_options *opt
                                      .path = options->path,
                                      .uuid_high = options->uuid_high,
                                      .uuid_low = options->uuid_low,
+                                     .step_bytes = journal_step(options),
                                      .durable = durable,
                                      .data_lsn = data_lsn,
                                      .arg = s };
