@@ -1,6 +1,6 @@
 /* chunk_bench.c - the chunk store against the raw disk below it, in one run.
  *
- *     chunk_bench [--backend posix|uring] [--mib N] [DIRECTORY]        (".", 1024)
+ *     chunk_bench [--backend posix|uring] [--mib N] [--only TEXT] [DIRECTORY]        (".", 1024)
  *
  * Raw: O_DIRECT through the same loop into one preallocated file. For writes both sides sync as
  * often as their promise needs: raw after everything (bulk) or after each (one at a time); the
@@ -27,6 +27,7 @@ struct bench {
     struct node *node;
     enum loop_backend backend;
     const char *parent;
+    const char *only; /* in the names of the kinds that are run */
     char dir[256], raw[256];
     uint32_t chunk_count;
     struct chunk_store *store;
@@ -274,7 +275,7 @@ static int bench_main(void *arg)
     printf("%-32s %9s %9s %9s %9s   %5s   %8s %8s\n", "", "raw/s", "MB/s", "store/s", "MB/s",
            "ratio", "raw cpu", "store us");
     for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
-        run_kind(b, &kinds[i]);
+        if (!b->only || strstr(kinds[i].name, b->only)) run_kind(b, &kinds[i]);
     }
     file_close(b->raw_file);
     chunk_store_close(b->store, true);
@@ -293,6 +294,8 @@ static void parse(struct bench *b, int argc, char **argv)
             b->backend = !strcmp(argv[++i], "posix") ? LOOP_POSIX : LOOP_URING;
         } else if (!strcmp(argv[i], "--mib") && i + 1 < argc) {
             b->chunk_count = (uint32_t)strtoul(argv[++i], NULL, 10);
+        } else if (!strcmp(argv[i], "--only") && i + 1 < argc) {
+            b->only = argv[++i];
         } else {
             b->parent = argv[i];
         }

@@ -1,4 +1,5 @@
 /* chunk_damage_test.c - the chunk store on disks that rot, fail, or are made to fail. */
+#include "base/crc32c.h"
 #include "loop/fault.h"
 #include "storage/chunk_store_internal.h"
 #include "storage/chunk_world.h"
@@ -19,17 +20,58 @@ static int flip(struct chunk_world *w, const char *name, uint64_t offset)
     return sim_flip_bit(w->machine, path, offset, 3);
 }
 
+/* Where a byte of the committed content is in its file of units. */
+static int place_of(struct chunk_world *w, uint32_t number, uint32_t at, uint64_t *ret)
+{
+    struct chunk_key key = { .inode = 77, .index = number, .target = 1 };
+    struct record *record;
+    uint32_t end;
+    TRY(shard_load_record(w->store->shard, &key, &record));
+    const struct extent_disk *e = record_find_extent(record, at / UNIT_BYTES, &end);
+    *ret = (uint64_t)(e->unit + at / UNIT_BYTES - e->at) * UNIT_BYTES + at % UNIT_BYTES;
+    record_unref(record);
+    return 0;
+}
+
+/* A block that is damaged can be written; its neighbours, which have to be copied, must be whole. */
+static int rot_block_body(struct chunk_world *w)
+{
+    enum { AT = 5 * BLOCK_BYTES };
+    static const uint8_t block[BLOCK_BYTES] = { [0 ... BLOCK_BYTES - 1] = 1 };
+    struct chunk_update u = { .kind = UPDATE_WRITE,
+                              .version = 2,
+                              .chain_version = 1,
+                              .update = { { 3, 4 }, 9, 2000 },
+                              .chunk_size = 1 << 20,
+                              .offset = AT,
+                              .length = sizeof(block),
+                              .data = bytes_of(block, sizeof(block)),
+                              .data_crc32c = crc32c(0, block, sizeof(block)) };
+    uint64_t place;
+    TRY(world_open_with_target(w));
+    TRY(world_put(w, 0, 1, 1 << 20, 1));
+    TRY(place_of(w, 0, AT + 7, &place));
+    TRY(flip(w, "units-0000", place));
+    EXPECT(world_look(w, 0, 1 << 20) == -ERR_CHECKSUM_MISMATCH);
+    TRY(chunk_stage(w->store, TARGET, world_chunk(0), &u));
+    TRY(chunk_commit(w->store, TARGET, world_chunk(0), 2, 1));
+    EXPECT(world_look(w, 0, 1 << 20) == 1);
+    TRY(place_of(w, 0, AT + BLOCK_BYTES, &place));
+    TRY(flip(w, "units-0000", place));
+    u.version = 3;
+    EXPECT(chunk_stage(w->store, TARGET, world_chunk(0), &u) == -ERR_CHECKSUM_MISMATCH);
+    world_close(w, true);
+    return 0;
+}
+
 static int rot_body(struct chunk_world *w)
 {
     TRY(world_open_with_target(w));
     TRY(world_put(w, 0, 1, 1 << 20, 1));
     TRY(world_put(w, 1, 1, 1 << 20, 2));
-    struct chunk_key key = { .inode = 77, .index = 0, .target = 1 };
-    struct record *record;
-    TRY(shard_load_record(w->store->shard, &key, &record));
-    uint64_t offset = (uint64_t)record->extents[0].unit * UNIT_BYTES;
-    record_unref(record);
-    TRY(flip(w, "units-0000", offset + 100000));
+    uint64_t place;
+    TRY(place_of(w, 0, 100000, &place));
+    TRY(flip(w, "units-0000", place));
     EXPECT(world_look(w, 0, 1 << 20) == -ERR_CHECKSUM_MISMATCH);
     EXPECT(world_look(w, 0, 65536) == 1 && world_look(w, 1, 1 << 20) == 2);
     EXPECT(*w->store->shard->checksum_errors > 0);
@@ -43,6 +85,7 @@ static int rot_body(struct chunk_world *w)
 static void test_rot(void **state)
 {
     assert_int_equal(world_run_sim(rot_body, NULL), 0);
+    assert_int_equal(world_run_sim(rot_block_body, NULL), 0);
 }
 
 /* A journal of 20 batches of one 4 KiB block and more each. */

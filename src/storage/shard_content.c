@@ -13,7 +13,10 @@
 #include "storage/shard_memory.h"
 #include "storage/shard_stage.h"
 
-enum { CRC_SLICE_BLOCKS = 1024 }; /* between two yields */
+enum {
+    CRC_SLICE_BLOCKS = 1024,   /* between two yields */
+    CORE_BYTES_MIN = 64 << 10, /* a smaller part is copied between the old bytes around it */
+};
 
 struct row {
     uint32_t begin, core_begin, core_end, end; /* bytes of the chunk, whole blocks */
@@ -51,13 +54,21 @@ static int scratch_fill(struct stage *g, uint32_t from, uint32_t to, uint8_t **r
     if (from == to) return 0;
     uint8_t *buf = *ret = block_memory(to - from);
     uint32_t begin = MAX_OF(from, g->write_begin), end = MIN_OF(to, g->write_end);
-    memset(buf, 0, to - from);
+    uint32_t zeros = MAX_OF(from, g->base ? block_down(g->old_length) : 0);
+    if (zeros < to) memset(buf + (zeros - from), 0, to - zeros);
     if (begin >= end) return read_old(g, from, to, buf);
 
     uint32_t left_end = block_up(begin), right_begin = MAX_OF(block_down(end), left_end);
-    int r = begin > from ? read_old(g, from, left_end, buf) : 0;
-    if (r >= 0 && end < g->old_length && right_begin < to)
-        r = read_old(g, right_begin, to, buf + (right_begin - from));
+    bool has_left = begin > from, has_right = end < g->old_length && right_begin < to;
+    int r = 0;
+    /* one read, though some of it is not needed; if just that is damaged, the update repairs it */
+    bool is_one = has_left && has_right && right_begin - left_end < CORE_BYTES_MIN;
+    if (is_one) r = read_old(g, from, to, buf);
+    if (!is_one || r == -ERR_CHECKSUM_MISMATCH) {
+        r = 0;
+        if (has_left) r = read_old(g, from, left_end, buf);
+        if (r >= 0 && has_right) r = read_old(g, right_begin, to, buf + (right_begin - from));
+    }
     if (r < 0) return r;
     memcpy(buf + (begin - from), g->update->data.base + (begin - g->write_begin), end - begin);
     return 0;
@@ -71,7 +82,10 @@ static int row_fill(struct stage *g, struct row *row)
     if (begin < end) {
         uint32_t core_begin = block_up(begin), core_end = block_down(end);
         const uint8_t *memory = g->update->data.base + (core_begin - g->write_begin);
-        if (core_begin < core_end && (uintptr_t)memory % BLOCK_BYTES == 0) {
+        bool is_whole = row->begin == core_begin && row->end == core_end;
+        bool is_worth_it =
+            is_whole || (core_begin < core_end && core_end - core_begin >= CORE_BYTES_MIN);
+        if (is_worth_it && (uintptr_t)memory % BLOCK_BYTES == 0) {
             row->core_begin = core_begin;
             row->core_end = core_end;
         }
