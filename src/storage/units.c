@@ -68,8 +68,9 @@ static int unit_file_open(struct units *u, uint32_t number, int flags)
     if (r < 0) return r;
     uint64_t size;
     r = file_size(file, &size);
+    /* before it counts: the caller's time may end here, and the next one finds the file in use */
+    if (r >= 0 && (flags & O_CREAT)) r = dir_sync(u->node, u->path);
     if (r < 0) return r;
-
     return unit_file_add(u, TAKE_PTR(file), size);
 }
 
@@ -160,7 +161,6 @@ static int grow_locked(struct units *u, uint32_t count)
     if (u->file_count == 0 || u->files[u->file_count - 1]->bits.unit_count == UNIT_FILE_UNITS) {
         if (u->file_count == UNIT_FILE_COUNT_MAX) return -ERR_NO_SPACE;
         r = unit_file_open(u, u->file_count, O_CREAT);
-        if (r >= 0) r = dir_sync(u->node, u->path);
         if (r < 0) return r;
     }
     struct unit_file *f = u->files[u->file_count - 1];
