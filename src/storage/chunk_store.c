@@ -69,6 +69,10 @@ static int identify(struct chunk_store *s, const struct chunk_store_options *opt
                     const char *shard_path, struct superblock_disk *ret)
 {
     int r = superblock_read(s->node, s->path, ret);
+    if (r == -ERR_FORMAT_TOO_NEW)
+        return log_error(&s->node->log, r,
+                         "%s: was written by a newer c3fs; this one knows format %d", s->path,
+                         SUPERBLOCK_FORMAT_VERSION);
     if (r < 0) return log_error(&s->node->log, r, "%s: its superblock cannot be used", s->path);
     if (r > 0 && !is_ours(ret, options))
         return log_error(&s->node->log, -ERR_STORAGE_UUID_MISMATCH,
