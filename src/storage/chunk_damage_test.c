@@ -33,7 +33,8 @@ static int place_of(struct chunk_world *w, uint32_t number, uint32_t at, uint64_
     return 0;
 }
 
-/* A block that is damaged can be written; its neighbours, which have to be copied, must be whole. */
+/* A block that is damaged can be written; its neighbours, which have to be copied, must be whole.
+ */
 static int rot_block_body(struct chunk_world *w)
 {
     enum { AT = 5 * BLOCK_BYTES };
