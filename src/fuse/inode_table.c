@@ -124,7 +124,7 @@ void mount_inode_to_stat(struct mount_inode *mi, struct stat *st)
     if (S_ISDIR(i->mode)) st->st_size = 4096;
     if (S_ISREG(i->mode)) st->st_blksize = (blksize_t)MAX_OF(i->layout.chunk_size, 4096u);
     st->st_blocks = (blkcnt_t)(((uint64_t)st->st_size + 511) / 512);
-    st->st_atim = timespec_of(i->atime_ns);
+    st->st_atim = timespec_of(access_time_ns(mi));
     st->st_mtim = timespec_of(written_ns ? written_ns : i->mtime_ns);
     st->st_ctim = timespec_of(MAX_OF(written_ns, i->ctime_ns));
     mi->attributes_change = i->change;

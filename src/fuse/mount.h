@@ -19,11 +19,12 @@
 
 enum { MOUNT_REQUEST_BYTES = (1 << 20) + 8192, MOUNT_REQUEST_COUNT_MAX = 512 };
 
-/* Sessions that ended and that meta does not know of yet. */
+/* Sessions that ended and access times that moved on, of which meta does not know yet. */
 struct session_ends {
     struct open_file *items;
     uint32_t count, capacity;
     struct wait_queue any;
+    struct fiber_mutex sending;
 };
 
 struct mount {
@@ -63,6 +64,7 @@ struct mount_inode {
     bool is_known;      /* inode holds something */
     /* inode.change of what the kernel holds, or CHANGE_NONE. */
     uint64_t pages_change, attributes_change;
+    int64_t read_ns;     /* access time of reads here, if meta has none later; 0: none */
     struct uuid session; /* of writers and kept readers; zero: none at meta */
     bool session_writes;
     uint32_t writer_count; /* handles open for writing */
@@ -158,6 +160,15 @@ void session_end(struct mount *m, uint64_t inode, struct uuid session);
 /* Tells meta of all ends up to now. */
 int session_ends_send(struct mount *m) fiber_fn must_check;
 int session_ends_run(void *mount); /* a fiber: sends ends as they come, until cancelled */
+/* Bytes were read: moves the access time as relatime does. Reads that the kernel serves from its
+ * cache are not heard of. */
+void access_time_note(struct mount_inode *mi);
+/* As meta has it or will have it. */
+int64_t access_time_ns(const struct mount_inode *mi);
+/* Meta hears soon of the access time that reads here have moved. */
+void access_time_send(struct mount_inode *mi);
+/* Before the access time is set: no earlier read moves it any more. */
+int access_time_forget(struct mount_inode *mi) fiber_fn must_check;
 
 /* ---- the virtual tree (virt.c) ---- */
 

@@ -1,18 +1,22 @@
 /* open_session.c - sessions at meta of files that are open here: they keep the chunks of a file
- * that is unlinked meanwhile.
+ * that is unlinked meanwhile. And the access times of files that were read here.
  *
- * An inode has at most one. Nobody waits for the end of one, so ends gather for a moment and go to
- * meta many in one transaction.
+ * An inode has at most one session. Nobody waits for the end of one, nor for an access time, so they
+ * gather for a moment and go to meta many in one transaction.
  */
 #include "fuse/mount.h"
 
-#define GATHER_NS (10 * MSEC)
-#define PAUSE_NS  SEC
+#include <linux/fs.h>
+
+#define ATIME_AGE_NS ((int64_t)(24 * 3600 * SEC)) /* an older access time moves at any read */
+#define GATHER_NS    (10 * MSEC)
+#define PAUSE_NS     SEC
 
 void session_ends_init(struct session_ends *e)
 {
     *e = (struct session_ends){ 0 };
     wait_queue_init(&e->any);
+    fiber_mutex_init(&e->sending);
 }
 
 void session_ends_done(struct session_ends *e)
@@ -20,15 +24,20 @@ void session_ends_done(struct session_ends *e)
     free(e->items);
 }
 
-void session_end(struct mount *m, uint64_t inode, struct uuid session)
+static void end_add(struct mount *m, struct open_file end)
 {
     struct session_ends *e = &m->session_ends;
     if (e->count == e->capacity) {
         e->capacity = e->capacity ? e->capacity * 2 : 64;
         e->items = xrealloc(e->items, e->capacity * sizeof *e->items);
     }
-    e->items[e->count++] = (struct open_file){ inode, session };
+    e->items[e->count++] = end;
     wait_queue_wake_one(&e->any);
+}
+
+void session_end(struct mount *m, uint64_t inode, struct uuid session)
+{
+    end_add(m, (struct open_file){ .inode = inode, .session = session });
 }
 
 /* A file that is unlinked keeps any session to its last handle, readers' too. */
@@ -69,11 +78,12 @@ static int send_some(struct mount *m) fiber_fn
 
 int session_ends_send(struct mount *m)
 {
-    while (m->session_ends.count) {
-        int r = send_some(m);
-        if (r < 0) return r;
-    }
-    return 0;
+    int r = fiber_mutex_lock(&m->session_ends.sending);
+    if (r < 0) return r;
+    while (r >= 0 && m->session_ends.count)
+        r = send_some(m);
+    fiber_mutex_unlock(&m->session_ends.sending);
+    return r;
 }
 
 int session_ends_run(void *arg)
@@ -90,6 +100,45 @@ int session_ends_run(void *arg)
         if (r == -ERR_CANCELED) return r;
         pause_ns = r < 0 ? PAUSE_NS : 0;
     }
+}
+
+/* ---- access times ---- */
+
+int64_t access_time_ns(const struct mount_inode *mi)
+{
+    return mi->read_ns ? MAX_OF(mi->inode.atime_ns, mi->read_ns) : mi->inode.atime_ns;
+}
+
+void access_time_note(struct mount_inode *mi)
+{
+    const struct inode *i = &mi->inode;
+    int64_t now_ns = (int64_t)node_wall_ns(mi->mount->node);
+    int64_t atime_ns = access_time_ns(mi);
+    int64_t mtime_ns = MAX_OF(i->mtime_ns, writes_mtime_ns(mi));
+    bool is_due =
+        atime_ns <= mtime_ns || atime_ns <= i->ctime_ns || now_ns - atime_ns >= ATIME_AGE_NS;
+    if (is_due && !(i->flags & FS_IMMUTABLE_FL)) mi->read_ns = now_ns;
+}
+
+void access_time_send(struct mount_inode *mi)
+{
+    if (!mi->read_ns || mi->read_ns <= mi->inode.atime_ns) return;
+    end_add(mi->mount, (struct open_file){ .inode = mi->id, .atime_ns = mi->read_ns });
+    mi->inode.atime_ns = mi->read_ns; /* as meta will have it: the next release sends nothing */
+}
+
+int access_time_forget(struct mount_inode *mi)
+{
+    struct session_ends *e = &mi->mount->session_ends;
+    int r = fiber_mutex_lock(&e->sending);
+    if (r < 0) return r;
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < e->count; i++)
+        if (e->items[i].inode != mi->id || !e->items[i].atime_ns) e->items[kept++] = e->items[i];
+    e->count = kept;
+    mi->read_ns = 0;
+    fiber_mutex_unlock(&e->sending);
+    return 0;
 }
 
 int session_ensure(struct mount_inode *mi, fuse_req_t req, bool writes)

@@ -93,6 +93,7 @@ static int setattr_call(fuse_req_t req, struct mount_inode *mi, struct setattr_r
     int r = writes_are_dirty(mi) ? writes_settle(mi) : 0;
     uint64_t change = mi->inode.change;
     uint32_t generation = mi->inode.generation;
+    if (r >= 0 && set->set & (SETATTR_ATIME | SETATTR_ATIME_NOW)) r = access_time_forget(mi);
     if (r >= 0) r = meta_call(mi->mount->meta, RPC_METHOD(meta, setattr), &arena, set, &rep, NULL);
     if (r < 0) return r;
     mount_inode_update(mi, &rep.inode);

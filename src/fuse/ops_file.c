@@ -43,6 +43,7 @@ static void file_detach(struct mount_file *f)
     if (f->is_direct) f->mi->direct_count--;
     if (f->writes) f->mi->writer_count--;
     list_remove(&f->link);
+    access_time_send(f->mi);
     session_end_unused(f->mi);
     free(f);
 }
@@ -194,6 +195,7 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct f
     if (n < 0) {
         reply_error(req, (int)n);
     } else {
+        if (!(fi->flags & O_NOATIME) && check_writable(req) >= 0) access_time_note(mi);
         fuse_reply_buf(req, buf, (size_t)n);
     }
     mount_inode_unpin(mi);

@@ -535,6 +535,33 @@ static void rules_of_sessions(struct world *w, struct arena *a)
     check(on_close(w->meta, &call, &close, &none) == -ERR_INVALID_ARG);
 }
 
+static void rules_of_access_times(struct world *w, struct arena *a)
+{
+    struct rpc_call call = call_of(w, a);
+    struct inode file, dir;
+    check(make(w, a, INODE_ROOT, "read", S_IFREG | 0644, 0, &file) == 0);
+    check(make(w, a, INODE_ROOT, "listed", S_IFDIR | 0755, 0, &dir) == 0);
+    check(fiber_sleep(1 * MSEC) == 0);
+    int64_t now_ns = (int64_t)node_wall_ns(w->meta->node);
+    struct open_file read[] = { { .inode = file.id, .atime_ns = file.atime_ns + 5 },
+                                { .inode = dir.id, .atime_ns = dir.atime_ns + 5 },
+                                { .inode = 1ull << 40, .atime_ns = 5 } };
+    struct close_request close = { .base = base_of(w, 0), .files = { read, ARRAY_SIZE(read) } };
+    struct empty_record none;
+    check(on_close(w->meta, &call, &close, &none) == 0);
+    struct inode after = stat_of(w, a, file.id);
+    check(after.atime_ns == file.atime_ns + 5 && after.change == file.change &&
+          after.ctime_ns == file.ctime_ns);
+    check(stat_of(w, a, dir.id).atime_ns == dir.atime_ns);
+    read[0].atime_ns = file.atime_ns + 4; /* it never goes back */
+    check(on_close(w->meta, &call, &close, &none) == 0);
+    check(stat_of(w, a, file.id).atime_ns == file.atime_ns + 5);
+    read[0].atime_ns = INT64_MAX; /* nor into the future */
+    check(on_close(w->meta, &call, &close, &none) == 0);
+    after = stat_of(w, a, file.id);
+    check(after.atime_ns >= now_ns && after.atime_ns <= (int64_t)node_wall_ns(w->meta->node));
+}
+
 static void rules_of_trees(struct world *w, struct arena *a)
 {
     struct inode top, sub, file, out;
@@ -603,9 +630,10 @@ static void rules_of_names(struct world *w, struct arena *a)
 static int rules_main(void *arg)
 {
     struct world *w = arg;
-    static void (*const rules[])(
-        struct world *, struct arena *) = { rules_of_access, rules_of_truncate, rules_of_sessions,
-                                            rules_of_trees,  rules_of_xattrs,   rules_of_names };
+    static void (*const rules[])(struct world *, struct arena *) = {
+        rules_of_access, rules_of_truncate, rules_of_sessions, rules_of_access_times,
+        rules_of_trees,  rules_of_xattrs,   rules_of_names
+    };
     for (size_t i = 0; i < ARRAY_SIZE(rules); i++) {
         cleanup_arena_ struct arena a = { 0 };
         rules[i](w, &a);

@@ -117,14 +117,31 @@ int on_settle(void *self, struct rpc_call *call, const struct settle_request *re
     return r;
 }
 
-/* Nothing is read: a close conflicts with nothing but the collector, which looks for sessions. */
+/* Not a change of the file: nobody's cache is worth less for it. */
+static int access_time_advance(struct kv_txn *txn, struct op *op, const struct open_file *file)
+{
+    struct inode inode;
+    int r = inode_load_bare(txn, op->arena, file->inode, KV_SERIALIZABLE, &inode);
+    if (r < 0) return r == -ERR_META_NOT_FOUND ? 0 : r;
+    int64_t atime_ns = MIN_OF(file->atime_ns, op->now_ns);
+    if (!S_ISREG(inode.mode) || atime_ns <= inode.atime_ns) return 0;
+    inode.atime_ns = atime_ns;
+    inode_store(txn, op->arena, &inode);
+    return 0;
+}
+
+/* Sessions are not read: their end conflicts with nothing but the collector, which looks for them.
+ */
 static int close_txn(struct kv_txn *txn, void *arg)
 {
     struct op *op = arg;
     const struct close_request *req = op->request;
     for (uint32_t i = 0; i < req->files.count; i++) {
-        struct meta_key key = key_session(req->files.items[i].inode, &req->files.items[i].session);
-        kv_clear(txn, meta_key_bytes(&key));
+        const struct open_file *file = &req->files.items[i];
+        struct meta_key key = key_session(file->inode, &file->session);
+        if (!uuid_is_zero(file->session)) kv_clear(txn, meta_key_bytes(&key));
+        int r = file->atime_ns ? access_time_advance(txn, op, file) : 0;
+        if (r < 0) return r;
     }
     return 0;
 }
@@ -136,7 +153,7 @@ int on_close(void *self, struct rpc_call *call, const struct close_request *req,
         return rpc_fail(call, -ERR_INVALID_ARG, "%u sessions in one close: the most is %d",
                         req->files.count, CLOSE_COUNT_MAX);
     for (uint32_t i = 0; i < req->files.count; i++)
-        if (uuid_is_zero(req->files.items[i].session))
+        if (uuid_is_zero(req->files.items[i].session) && !req->files.items[i].atime_ns)
             return rpc_fail(call, -ERR_INVALID_ARG, "a session to close is zero");
     return op_transact(self, call, &req->base, close_txn, req, rep);
 }

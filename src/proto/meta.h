@@ -115,12 +115,13 @@ WIRE_RECORD(open_request, OPEN_REQUEST)
     F(i64, atime_ns, "0: unchanged")
 WIRE_RECORD(settle_request, SETTLE_REQUEST)
 
-/* Ends sessions of open files, after what was written under them was settled. Unknown ones are no
- * error: a retry finds them gone. */
+/* Ends sessions of open files, after what was written under them was settled, and moves access times
+ * on. Unknown sessions and inodes are no error: a retry finds them gone. */
 enum { CLOSE_COUNT_MAX = 1024 };
 #define OPEN_FILE(F)                                                                               \
     F(u64, inode, "")                                                                              \
-    F(uuid, session, "")
+    F(uuid, session, "zero: none, only atime_ns counts")                                           \
+    F(i64, atime_ns, "when it was read last; 0, or less than meta has: unchanged")
 WIRE_RECORD(open_file, OPEN_FILE)
 WIRE_LIST(open_file)
 #define CLOSE_REQUEST(F)                                                                           \

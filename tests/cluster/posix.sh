@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# posix.sh - the cases of tests/posix on a mount, and on a local file system: they must hold there too.
+# test: quick, 240 s
+. "$(dirname "$0")/lib.sh"
+need_fuse
+need_root
+
+cases=$(dirname "$0")/../posix/run_cases.py
+mkdir "$TEST_DIR/local"
+python3 "$cases" --seed "$TEST_SEED" "$TEST_DIR/local" || fail "the cases are wrong"
+up >/dev/null || fail "up"
+python3 "$cases" --seed "$TEST_SEED" --mount "$mount" "$mount" || fail "on the mount"
