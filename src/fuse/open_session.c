@@ -1,8 +1,8 @@
 /* open_session.c - sessions at meta of files that are open here: they keep the chunks of a file
  * that is unlinked meanwhile. And the access times of files that were read here.
  *
- * An inode has at most one session. Nobody waits for the end of one, nor for an access time, so they
- * gather for a moment and go to meta many in one transaction.
+ * An inode has at most one session. Nobody waits for the end of one, nor for an access time, so
+ * they gather for a moment and go to meta many in one transaction.
  */
 #include "fuse/mount.h"
 

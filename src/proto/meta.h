@@ -115,8 +115,8 @@ WIRE_RECORD(open_request, OPEN_REQUEST)
     F(i64, atime_ns, "0: unchanged")
 WIRE_RECORD(settle_request, SETTLE_REQUEST)
 
-/* Ends sessions of open files, after what was written under them was settled, and moves access times
- * on. Unknown sessions and inodes are no error: a retry finds them gone. */
+/* Ends sessions of open files, after what was written under them was settled, and moves access
+ * times on. Unknown sessions and inodes are no error: a retry finds them gone. */
 enum { CLOSE_COUNT_MAX = 1024 };
 #define OPEN_FILE(F)                                                                               \
     F(u64, inode, "")                                                                              \

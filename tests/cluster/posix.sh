@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# posix.sh - the cases of tests/posix on a mount, and on a local file system: they must hold there too.
+# posix.sh - the cases of tests/posix on a mount, and on a local file system, where they hold too.
 # test: quick, 240 s
 . "$(dirname "$0")/lib.sh"
 need_fuse
