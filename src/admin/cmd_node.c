@@ -225,8 +225,8 @@ static int run_set_node_tags(struct admin *a, const struct arguments *args)
     struct set_node_tags_request q = { .node_id = (uint32_t)argument_number(args, "--node-id", 0),
                                        .mode = UINT8_MAX };
     struct node_reply rep = { 0 };
-    for (uint8_t i = 0; i < ARRAY_SIZE(modes); i++)
-        if (!strcmp(modes[i], mode)) q.mode = i;
+    for (size_t i = 0; i < ARRAY_SIZE(modes); i++)
+        if (!strcmp(modes[i], mode)) q.mode = (uint8_t)i;
     if (q.mode == UINT8_MAX)
         return admin_fail(a, -ERR_INVALID_ARG, "mode: '%s' is none of replace, update, remove",
                           mode);

@@ -240,15 +240,15 @@ static bool skip_line_ending_backslash(struct toml_scan *s)
     return true;
 }
 
-static bool at_three(const struct toml_scan *s, char quote)
+static bool at_three(const struct toml_scan *s, uint8_t quote)
 {
     return s->end - s->pos >= 3 && s->pos[0] == quote && s->pos[1] == quote && s->pos[2] == quote;
 }
 
 /* Between the quotes. Escapes never grow, so that the rest of the text bounds the content. */
-static int scan_string_line(struct toml_scan *s, char quote, uint8_t *to, size_t *size)
+static int scan_string_line(struct toml_scan *s, uint8_t quote, uint8_t *to, size_t *size)
 {
-    while (!toml_scan_skip_byte(s, quote)) {
+    while (!toml_scan_skip_byte(s, (char)quote)) {
         int c = toml_scan_peek(s);
         if (c < 0 || at_newline(s)) return toml_scan_fail(s, "the string has no closing %c", quote);
         if (is_control(c)) return toml_scan_fail(s, "control character 0x%02x in a string", c);
@@ -263,7 +263,7 @@ static int scan_string_line(struct toml_scan *s, char quote, uint8_t *to, size_t
     return 0;
 }
 
-static int scan_string_lines(struct toml_scan *s, char quote, uint8_t *to, size_t *size)
+static int scan_string_lines(struct toml_scan *s, uint8_t quote, uint8_t *to, size_t *size)
 {
     (void)skip_newline(s);
     while (!at_three(s, quote)) {
@@ -284,14 +284,14 @@ static int scan_string_lines(struct toml_scan *s, char quote, uint8_t *to, size_
         }
     }
     s->pos += 3;
-    for (int i = 0; i < 2 && toml_scan_skip_byte(s, quote); i++)
-        to[(*size)++] = (uint8_t)quote;
+    for (int i = 0; i < 2 && toml_scan_skip_byte(s, (char)quote); i++)
+        to[(*size)++] = quote;
     return 0;
 }
 
 /* An upper bound of the content of the string that begins here: where the next line begins that
  * could not belong to it does not matter, its closing quotes do. */
-static size_t string_size_max(const struct toml_scan *s, char quote, bool many_lines)
+static size_t string_size_max(const struct toml_scan *s, uint8_t quote, bool many_lines)
 {
     const uint8_t *p = s->pos;
     for (; p < s->end; p++) {
@@ -309,7 +309,7 @@ static size_t string_size_max(const struct toml_scan *s, char quote, bool many_l
 
 static int scan_string(struct toml_scan *s, bool may_have_lines, struct bytes *ret)
 {
-    char quote = (char)*s->pos;
+    uint8_t quote = *s->pos;
     bool many_lines = at_three(s, quote);
     if (many_lines && !may_have_lines) return toml_scan_fail(s, "a key must be on one line");
     s->pos += many_lines ? 3 : 1;

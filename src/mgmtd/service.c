@@ -2,6 +2,7 @@
  *
  * Nothing that a caller sends ends the process; every refusal is a status and a sentence.
  */
+#include "base/check.h"
 #include "cluster/schema.h"
 #include "cluster/users.h"
 #include "mgmtd/chains.h"
@@ -58,7 +59,8 @@ static int leave(struct mgmtd *m, struct rpc_call *call, int r, const char *why)
     unused_ const char *why = NULL;                                                                \
     cleanup_(state_unrefp) struct state *s = NULL;                                                 \
     int r = enter(m, call, caller, &s);                                                            \
-    if (r < 0) return r
+    if (r < 0) return r;                                                                           \
+    check(s)
 
 static int check_cluster(const struct mgmtd *m, struct rpc_call *call, struct bytes cluster_id)
 {
@@ -251,10 +253,11 @@ static int on_get_config_versions(void *self, struct rpc_call *call,
     ENTER(ANYBODY);
     reply->configs.items = arena_array(call->arena, struct config_info, NODE_TYPE_MAX);
     reply->configs.count = NODE_TYPE_MAX;
-    for (uint8_t type = 0; type < NODE_TYPE_MAX; type++) {
+    for (uint32_t type = 0; type < NODE_TYPE_MAX; type++) {
         const struct latest_config *latest = &s->configs[type];
-        reply->configs.items[type] =
-            (struct config_info){ .type = type, .version = latest->version, .desc = latest->desc };
+        reply->configs.items[type] = (struct config_info){ .type = (uint8_t)type,
+                                                           .version = latest->version,
+                                                           .desc = latest->desc };
     }
     return 0;
 }

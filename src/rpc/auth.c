@@ -107,7 +107,7 @@ static int hex_digit(char c)
 int auth_cluster_key_parse(const char *text, uint8_t ret_key[AUTH_KEY_BYTES])
 {
     size_t prefix = sizeof KEY_PREFIX - 1;
-    if (strncmp(text, KEY_PREFIX, prefix) || strlen(text) != prefix + AUTH_KEY_BYTES * 2)
+    if (strncmp(text, KEY_PREFIX, prefix) != 0 || strlen(text) != prefix + AUTH_KEY_BYTES * 2)
         return -ERR_INVALID_ARG;
     uint8_t key[AUTH_KEY_BYTES];
     for (size_t i = 0; i < AUTH_KEY_BYTES; i++) {

@@ -169,7 +169,8 @@ int world_look(struct chunk_world *w, uint32_t number, uint32_t size)
     if (r <= 0) return r < 0 ? r : -ERR_CHUNK_NOT_FOUND;
     r = chunk_read(pin, 0, size, w->pool, &buffer, &skip, &length, &crc);
     if (r < 0) return r;
-    if (length != size || memcmp(buffer->base, buffer->base + 1, size - 1)) return -ERR_FOUND_BUG;
+    if (length != size || memcmp(buffer->base, buffer->base + 1, size - 1) != 0)
+        return -ERR_FOUND_BUG;
     return buffer->base[0];
 }
 

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <sys/random.h>
+#include <unistd.h>
 
 enum {
     MGMTD_PORT = 0,
@@ -111,14 +112,29 @@ static const char *storage_config(struct maker *m, uint32_t index, const char *d
                         quoted(m, directory));
 }
 
+/* Mounts of users are for themselves alone unless the host's settings of FUSE say otherwise. */
+static bool may_allow_other(struct maker *m)
+{
+    struct bytes text;
+    const char *error;
+    if (geteuid() == 0) return true;
+    if (text_read("/etc/fuse.conf", m->arena, &text, &error) < 0) return false;
+    const char *conf = arena_text(m->arena, text), *word = "user_allow_other";
+    for (const char *line = conf; line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL) {
+        if (strncmp(line, word, strlen(word)) == 0) return true;
+    }
+    return false;
+}
+
 static const char *fuse_config(struct maker *m)
 {
     return arena_printf(m->arena,
                         "# made by c3fs up; changes are lost\n"
                         "cluster_id = %s\nmgmtd_server_addresses = [\"TCP://127.0.0.1:%u\"]\n"
-                        "token_file = %s\nmountpoint = %s\n",
+                        "token_file = %s\nmountpoint = %s\nallow_other = %s\n",
                         quoted(m, m->settings->cluster_id), port_of(m, MGMTD_PORT),
-                        quoted(m, path_below(m, "token.txt")), quoted(m, m->plan->mount));
+                        quoted(m, path_below(m, "token.txt")), quoted(m, m->plan->mount),
+                        may_allow_other(m) ? "true" : "false");
 }
 
 /* ---- children ---- */
