@@ -208,9 +208,9 @@ int steps_late_read(struct world *w)
     return r < 0 ? world_fail(w, "the third's read: %s", error_name(r)) : joined;
 }
 
-/* The head leaves with an update that nobody else has; its version is given to another one, which
- * comes back to it before its resync has. */
-int steps_same_version(struct world *w)
+/* The head leaves with an update that nobody else has; its version is given to another one of
+ * @kind, which comes back to it before its resync has. */
+static int same_version(struct world *w, enum op_kind kind)
 {
     struct world_client *lost = &w->clients[0], *writer = &w->clients[1];
     struct process *head = &w->storages[0];
@@ -233,10 +233,21 @@ int steps_same_version(struct world *w)
     if (r == 0) r = fiber_sleep(300 * MSEC);
     if (r == 0 && state_of(w, head) != PUBLIC_SYNCING)
         r = world_fail(w, "the resync was not held back");
+    second.kind = kind;
     if (r == 0) r = run_op(second);
-    if (r < 0) return world_fail(w, "the second write: %s", error_name(r));
+    if (r < 0) return world_fail(w, "the second update: %s", error_name(r));
     fault_clear(w->storages[1].node);
     fault_clear(w->storages[2].node);
     world_heal(w);
     return world_wait_whole(w, STEP_LIMIT_NS);
+}
+
+int steps_same_version(struct world *w)
+{
+    return same_version(w, OP_WRITE);
+}
+
+int steps_remove_over(struct world *w)
+{
+    return same_version(w, OP_REMOVE);
 }

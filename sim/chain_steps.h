@@ -10,3 +10,5 @@ int steps_each(struct world *w) fiber_fn must_check;
 int steps_late_read(struct world *w) fiber_fn must_check;
 /* One version for two updates, one of which only a former head has. */
 int steps_same_version(struct world *w) fiber_fn must_check;
+/* The same, and the one that all others have is a removal. */
+int steps_remove_over(struct world *w) fiber_fn must_check;

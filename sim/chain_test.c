@@ -61,6 +61,7 @@ static void one_thing_goes_wrong_at_one_moment(void **state)
     run_seeds("each-step", 2);
     run_seeds("late-read", 3);
     run_seeds("same-version", 3);
+    run_seeds("remove-over", 3);
 }
 
 static void same_seed_same_trace(void **state)

@@ -146,6 +146,8 @@ const struct scenario scenarios[] = {
     { "late-read", "a read outlives its target's place in the chain", NULL, steps_late_read },
     { "same-version", "a former head has another update of one version", set_one_chunk,
       steps_same_version },
+    { "remove-over", "the same, and the chunk was removed meanwhile", set_one_chunk,
+      steps_remove_over },
 };
 const uint32_t scenario_count = ARRAY_SIZE(scenarios);
 

@@ -329,6 +329,17 @@ static int check_order(struct target *t, struct chunk_lock *lock, const struct u
     return is_greater || state->chain_version < req->chain_version ? 0 : -ERR_CHUNK_STALE_UPDATE;
 }
 
+/* An update that a member left unfinished before it was filled counts for nothing. Whole content
+ * takes its place by itself (chunk_store.h); for a removal it goes first. */
+static int clear_way(struct target *t, const struct update_request *req,
+                     const struct chunk_state *state)
+{
+    if (target_is_serving(t) || !state->has_pending || req->kind != UPDATE_REMOVE) return 0;
+    FIBER_SHIELD();
+    int r = chunk_drop(t->store, t->target_id, req->chunk, CHUNK_PENDING);
+    return r < 0 ? r : 0;
+}
+
 static int stage_forwarded(struct target *t, struct chunk_lock *lock,
                            const struct update_request *req, struct bytes data,
                            struct chunk_state *state)
@@ -364,6 +375,8 @@ static int member_locked(struct target *t, struct chunk_lock *lock,
         is_staged = false;
     if (!is_staged) {
         r = check_order(t, lock, req, &state);
+        if (r == 0) r = target_check_member(t, req->chain_version);
+        if (r == 0) r = clear_way(t, req, &state);
         if (r == 0) r = target_check_member(t, req->chain_version);
         if (r == 0) r = stage_forwarded(t, lock, req, data, &state);
         if (r < 0) return r;
