@@ -1,5 +1,7 @@
 /* meta_client.c - calls to the metadata services: one is preferred until it fails, then the next.
  *
+ * First comes the one that has the store in its own process, if there is one: any other would send
+ * two or three messages to it for each call, which cost more than the call.
  * The preference starts at random, so that clients spread. A change keeps its request uuid through
  * all tries.
  */
@@ -53,14 +55,15 @@ static int compare_ids(const void *a, const void *b)
 static uint32_t choose_node(const struct meta_client *c, uint32_t turn)
 {
     const struct routing *routing = mgmtd_client_routing(c->mgmtd);
-    uint32_t live[META_NODE_COUNT_MAX], count = 0;
+    uint32_t live[META_NODE_COUNT_MAX], count = 0, with_store = 0;
     size_t at = 0;
     const struct node_info *node;
     while ((node = map_next(&routing->nodes, &at))) {
         if (node->type != NODE_META || node->status != NODE_HEARTBEAT_CONNECTED) continue;
         if (count < META_NODE_COUNT_MAX) live[count++] = node->node_id;
+        if (node->has_store) with_store = node->node_id;
     }
-    if (!count) return 0;
+    if (!count || (with_store && turn == 0)) return with_store;
     qsort(live, count, sizeof live[0], compare_ids);
     return live[(c->preference + turn) % count];
 }

@@ -185,6 +185,7 @@ static int engine_get(struct node *opener, struct kv_dir *dir,
     if (e) {
         kv_dir_close(dir);
         e->is_tool = e->is_tool && options->read_only_tool;
+        e->yields = e->yields && options->yields;
         e->ref_count++;
         *ret = e;
         return 0;
@@ -197,6 +198,7 @@ static int engine_get(struct node *opener, struct kv_dir *dir,
     e->dir = *dir;
     e->map_bytes = options->map_bytes;
     e->is_tool = options->read_only_tool;
+    e->yields = options->yields;
     e->ref_count = 1;
     wait_queue_init(&e->role_changed);
     wait_queue_init(&e->idle);
@@ -225,6 +227,11 @@ static const char *embedded_describe(const struct kv *kv)
     return engine_of(kv)->text;
 }
 
+static bool embedded_is_local(const struct kv *kv)
+{
+    return engine_of(kv)->role == KV_ROLE_HOLDER;
+}
+
 static const struct kv_ops embedded_ops = {
     .name = "embedded",
     .snapshot_open = embedded_snapshot_open,
@@ -235,6 +242,7 @@ static const struct kv_ops embedded_ops = {
     .settle = embedded_settle,
     .close = embedded_close,
     .describe = embedded_describe,
+    .is_local = embedded_is_local,
 };
 
 static int wait_for_role(struct embedded *e) fiber_fn

@@ -27,6 +27,7 @@ struct embedded {
     struct kv_dir dir;
     uint64_t map_bytes;
     bool is_tool; /* every handle is a tool's */
+    bool yields;  /* every handle does */
     uint32_t ref_count;
     enum kv_role role;
     uint64_t epoch;

@@ -1,7 +1,8 @@
 /* embedded_role.c - who serves: this process, if it gets the lock, or the one that has it.
  *
  * The holder listens before it opens its store, so that the others can see from the first moment
- * who it is, and answers their greeting when the store is open.
+ * who it is, and answers their greeting when the store is open. A metadata service should hold it:
+ * its transactions then cost no messages. So others yield for a moment when they find it free.
  */
 #include "base/check.h"
 #include "kv/embedded.h"
@@ -10,6 +11,7 @@
 
 #define PAUSE_NS       (5 * MSEC)
 #define PAUSE_ERROR_NS (1 * SEC)
+#define YIELD_NS       (200 * MSEC)
 
 void embedded_set_role(struct embedded *e, enum kv_role role)
 {
@@ -101,10 +103,21 @@ static int pause_for(struct embedded *e, uint64_t ns) fiber_fn
     return fiber_sleep(ns / 2 + node_random_below(e->node, ns));
 }
 
-static int take_a_role(struct embedded *e, bool *has_followed) fiber_fn
+/* What the role fiber remembers. */
+struct candidate {
+    bool has_followed;
+    uint64_t free_since_ns; /* or since when this one looks */
+};
+
+static bool may_hold(const struct embedded *e, const struct candidate *c)
 {
-    bool may_hold = !e->is_tool || !*has_followed;
-    if (may_hold && kv_dir_try_lock(&e->dir)) {
+    if (e->is_tool && c->has_followed) return false;
+    return !e->yields || node_now_ns(e->node) - c->free_since_ns >= YIELD_NS;
+}
+
+static int take_a_role(struct embedded *e, struct candidate *c) fiber_fn
+{
+    if (may_hold(e, c) && kv_dir_try_lock(&e->dir)) {
         int r = hold(e);
         kv_dir_unlock(&e->dir);
         if (r == -ERR_CANCELED || is_fatal(r)) return r;
@@ -116,8 +129,9 @@ static int take_a_role(struct embedded *e, bool *has_followed) fiber_fn
                          e->dir.path);
     }
     if (r >= 0) {
-        *has_followed = true;
+        c->has_followed = true;
         follow(e);
+        c->free_since_ns = node_now_ns(e->node);
         return fiber_is_cancelled() ? -ERR_CANCELED : 0;
     }
     return pause_for(e, PAUSE_NS);
@@ -126,10 +140,10 @@ static int take_a_role(struct embedded *e, bool *has_followed) fiber_fn
 int embedded_role_fiber(void *arg)
 {
     struct embedded *e = arg;
-    bool has_followed = false;
+    struct candidate c = { .free_since_ns = node_now_ns(e->node) };
     int r = 0;
     while (r >= 0) {
-        r = take_a_role(e, &has_followed);
+        r = take_a_role(e, &c);
     }
     e->fatal = r;
     embedded_set_role(e, KV_ROLE_NONE);

@@ -40,6 +40,11 @@ const char *kv_describe(const struct kv *kv)
     return kv->ops->describe(kv);
 }
 
+bool kv_is_local(const struct kv *kv)
+{
+    return kv->ops->is_local && kv->ops->is_local(kv);
+}
+
 /* ---- life ---- */
 
 static struct kv_txn *txn_new(struct kv *kv, enum kv_view view)

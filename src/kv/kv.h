@@ -81,6 +81,8 @@ struct kv *kv_close(struct kv *kv) fiber_fn;
 CLEANUP_FUNC(struct kv *, kv_close)
 /* "embedded, /var/lib/3fs/kv, served by pid 17", for people. Borrowed until the next call. */
 const char *kv_describe(const struct kv *kv);
+/* Transactions run in this process now: an embedded store that it holds, or memory. */
+bool kv_is_local(const struct kv *kv);
 
 /* The first key behind every key that starts with @prefix; prefix must not be all 0xff. */
 struct bytes kv_prefix_end(struct arena *arena, struct bytes prefix);
@@ -108,6 +110,7 @@ struct kv_embedded_options {
     const char *dir;
     uint64_t map_bytes;  /* 0: 64 GiB of address space; a full map refuses writes: KV_FULL */
     bool read_only_tool; /* admin tools: never becomes the holder when another process holds it */
+    bool yields; /* leaves a free store to others for a moment: for those who use it little */
 };
 int kv_embedded_open(struct node *node, const struct kv_embedded_options *options,
                      struct kv **ret) fiber_fn must_check;

@@ -74,6 +74,7 @@ struct kv_ops {
     int (*settle)(struct kv *kv, struct kv_snapshot *snapshot) fiber_fn;
     void (*close)(struct kv *kv) fiber_fn; /* frees; no transaction is left */
     const char *(*describe)(const struct kv *kv);
+    bool (*is_local)(const struct kv *kv); /* NULL: never */
 };
 
 /* Base part of an open engine; the engine embeds it first. */

@@ -401,6 +401,11 @@ static const char *mem_describe(const struct kv *kv)
     return "memory";
 }
 
+static bool mem_is_local(const struct kv *kv)
+{
+    return true;
+}
+
 static const struct kv_ops mem_ops = {
     .name = "mem",
     .snapshot_open = mem_snapshot_open,
@@ -410,6 +415,7 @@ static const struct kv_ops mem_ops = {
     .commit = mem_commit,
     .close = mem_close,
     .describe = mem_describe,
+    .is_local = mem_is_local,
 };
 
 int kv_mem_open(struct node *node, struct kv_mem_store *store, struct kv **ret)

@@ -125,6 +125,11 @@ static void take_hot(const struct meta_settings *s, struct meta_options *ret)
     ret->idempotency_ns = s->idempotency_ns;
 }
 
+static void fill_heartbeat(void *kv, struct arena *arena, struct heartbeat_request *request)
+{
+    request->node.has_store = kv_is_local(kv);
+}
+
 static int serve(struct node *node, const struct meta_settings *s, struct kv *kv,
                  struct mgmtd_client *mgmtd, const struct auth_keys *keys,
                  const struct net_address *listen, const char *advertise)
@@ -151,9 +156,12 @@ static int serve(struct node *node, const struct meta_settings *s, struct kv *kv
     char address[256];
     net_address_to_text(rpc_server_address(server), address, sizeof address);
     const char *addresses[] = { advertise[0] ? advertise : address };
-    struct heartbeat_options heartbeat = {
-        .node_id = s->node_id, .type = NODE_META, .addresses = addresses, .address_count = 1
-    };
+    struct heartbeat_options heartbeat = { .node_id = s->node_id,
+                                           .type = NODE_META,
+                                           .addresses = addresses,
+                                           .address_count = 1,
+                                           .fill = fill_heartbeat,
+                                           .arg = kv };
     struct scope jobs;
     scope_init(&jobs, sched_current());
     jobs.local = node;

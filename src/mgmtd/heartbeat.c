@@ -124,6 +124,7 @@ static void take_node(struct state *s, struct member_node *node,
     bool is_changed = held->pid != said->pid || held->incarnation != said->incarnation ||
                       held->config_version != said->config_version ||
                       held->config_status != said->config_status ||
+                      held->has_store != said->has_store ||
                       !bytes_equal(held->release, said->release);
     if (is_changed) {
         struct node_info info = next_info(s, held, said);

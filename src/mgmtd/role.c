@@ -42,7 +42,7 @@ int mgmtd_run(struct node *node, const struct mgmtd_settings *s, const struct mg
     struct mgmtd_options options = { 0 };
     int r = check_settings(node, s, &options);
     if (r < 0) return r;
-    struct kv_embedded_options kv_options = { .dir = s->kv_path };
+    struct kv_embedded_options kv_options = { .dir = s->kv_path, .yields = true };
     cleanup_(kv_closep) struct kv *kv = NULL;
     r = kv_embedded_open(node, &kv_options, &kv);
     if (r < 0) return log_error(&node->log, r, "cannot open the store in %s", s->kv_path);

@@ -47,6 +47,7 @@ enum { CHAIN_TARGET_COUNT_MAX = 16, CHAIN_TABLE_CHAIN_COUNT_MAX = 1 << 17 };
     F(u8, config_status, "")                                                                       \
     F(text, release, "")                                                                           \
     F(u64, incarnation, "of the process; greater is newer")                                        \
+    F(u8, has_store, "1: a metadata service that runs transactions without messages")              \
     F(u64, changed, "routing version of the last change")                                          \
     F(u8, removed, "1: unregistered; watchers forget it")
 WIRE_RECORD(node_info, NODE_INFO)
