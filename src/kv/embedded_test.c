@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 /* cmocka.h wants the first three */
 #include <cmocka.h>
 
@@ -233,6 +234,39 @@ static void test_refused(void **state)
     process_run(&p, refuse);
 }
 
+/* ---- who yields waits a moment for somebody else, then serves; afar it is not local ---- */
+
+static void yield(struct process *p) fiber_fn
+{
+    struct kv_embedded_options options = { .dir = p->dir, .map_bytes = GIB, .yields = true };
+    uint64_t begin_ns = clock_now_ns();
+    int r = kv_embedded_open(p->node, &options, &p->kv);
+    check(r == 0);
+    check(kv_is_local(p->kv) == !p->arg);
+    check(p->arg || clock_now_ns() - begin_ns >= 200 * MSEC);
+}
+
+static void yield_to_other(struct process *p) fiber_fn
+{
+    process_open(p);
+    check(kv_is_local(p->kv));
+    struct process other = { .dir = p->dir, .backend = p->backend };
+    pid_t pid = process_fork(&other, yield, p);
+    int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+    int r = fd_wait(p->node, fd, 1 /* POLLIN */); /* the loop has to serve it */
+    check(r == 0);
+    close(fd);
+    check(process_join(pid) == 0);
+}
+
+static void test_yields(void **state)
+{
+    struct process p = { .dir = test_dir_make(), .backend = LOOP_POSIX };
+    process_run(&p, yield);
+    process_run(&p, yield_to_other);
+    test_dir_remove((char *)(uintptr_t)p.dir);
+}
+
 /* ---- backup of a large store while others write ---- */
 
 static void back_up(struct process *p) fiber_fn
@@ -282,7 +316,7 @@ int main(void)
         cmocka_unit_test(test_suite_in_holder), cmocka_unit_test(test_suite_from_afar),
         cmocka_unit_test(test_reopen),          cmocka_unit_test(test_full),
         cmocka_unit_test(test_long_path),       cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_backup),
+        cmocka_unit_test(test_yields),          cmocka_unit_test(test_backup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
