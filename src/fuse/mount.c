@@ -113,11 +113,22 @@ static int notice_send(void *arg)
     return fuse_lowlevel_notify_inval_inode(n->session, n->ino, n->offset, n->size);
 }
 
+/* Few at a time: one may wait for a page until its read is answered, and in a process of all roles
+ * that read may need a helper thread too. What fails was not held by the kernel, or this request is
+ * cancelled. */
+static void notice_run(struct mount *m, struct notice *n)
+{
+    int r = fiber_semaphore_take(&m->notice_slots, 1);
+    if (r < 0) return;
+    r = blocking_run(m->node, notice_send, n);
+    (void)r;
+    fiber_semaphore_give(&m->notice_slots, 1);
+}
+
 void mount_invalidate_attributes(struct mount *m, fuse_ino_t ino)
 {
     struct notice n = { .session = m->session, .ino = ino, .offset = -1 };
-    int r = blocking_run(m->node, notice_send, &n);
-    (void)r; /* the kernel does not hold it: nothing to drop */
+    notice_run(m, &n);
 }
 
 void mount_invalidate_pages(struct mount *m, fuse_ino_t ino, uint64_t offset, uint64_t size)
@@ -125,15 +136,13 @@ void mount_invalidate_pages(struct mount *m, fuse_ino_t ino, uint64_t offset, ui
     struct notice n = {
         .session = m->session, .ino = ino, .offset = (off_t)offset, .size = (off_t)size
     };
-    int r = blocking_run(m->node, notice_send, &n);
-    (void)r;
+    notice_run(m, &n);
 }
 
 void mount_invalidate_entry(struct mount *m, fuse_ino_t parent, const char *name)
 {
     struct notice n = { .session = m->session, .ino = parent, .name = name };
-    int r = blocking_run(m->node, notice_send, &n);
-    (void)r;
+    notice_run(m, &n);
 }
 
 /* ---- requests ---- */
@@ -486,6 +495,7 @@ int fuse_run(struct node *node, struct fuse_settings *settings)
     list_init(&m.open_files);
     session_ends_init(&m.session_ends);
     fiber_semaphore_init(&m.request_slots, MOUNT_REQUEST_COUNT_MAX);
+    fiber_semaphore_init(&m.notice_slots, MOUNT_NOTICE_COUNT_MAX);
     m.metric_requests = metrics_cell(node->metrics, "fuse.requests");
     m.metric_errors = metrics_cell(node->metrics, "fuse.errors");
     m.users = user_config_new(&m);

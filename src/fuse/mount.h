@@ -17,7 +17,11 @@
 #include <fuse_lowlevel.h>
 #include <sys/stat.h>
 
-enum { MOUNT_REQUEST_BYTES = (1 << 20) + 8192, MOUNT_REQUEST_COUNT_MAX = 512 };
+enum {
+    MOUNT_REQUEST_BYTES = (1 << 20) + 8192,
+    MOUNT_REQUEST_COUNT_MAX = 512,
+    MOUNT_NOTICE_COUNT_MAX = 4
+};
 
 /* Sessions that ended and access times that moved on, of which meta does not know yet. */
 struct session_ends {
@@ -40,7 +44,7 @@ struct mount {
     struct list open_files; /* of struct mount_file */
     struct session_ends session_ends;
     struct scope requests;
-    struct fiber_semaphore request_slots;
+    struct fiber_semaphore request_slots, notice_slots;
     struct list free_buffers;
     struct map running; /* address of a fiber -> its struct request, for interrupts */
     uint64_t last_serial;

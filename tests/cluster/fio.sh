@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # fio.sh - what fio writes it reads back: random and sequential, buffered and direct, four jobs;
 # then a large file and a sparse one.
-# test: quick, 240 s
+# test: quick, 480 s
 # test: soak, 1800 s
 . "$(dirname "$0")/lib.sh"
 need_fuse
@@ -34,7 +34,7 @@ verified rand-direct --rw=randwrite --bsrange=4k-64k --direct=1 --ioengine=libai
 verified mixed-direct --rw=randrw --bs=16k --direct=1 --ioengine=libaio --iodepth=4
 
 # A large file.
-size_mb=$([ $is_long = 1 ] && echo 4096 || echo 256)
+size_mb=$([ $is_long = 1 ] && echo 4096 || echo 128)
 openssl enc -aes-128-ctr -pass pass:"$TEST_SEED" -nosalt -pbkdf2 </dev/zero 2>/dev/null |
     head -c "${size_mb}M" | tee "$mount/large" | sha256sum >"$TEST_DIR/wanted"
 remount

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # flip_byte.sh - one byte of a replica's data is flipped on the disk: it is never returned, other
 # replicas serve, the storage reports it and the checksum command names the replica.
-# test: quick, 120 s
+# test: quick, 240 s
 . "$(dirname "$0")/lib.sh"
 need_fuse
 

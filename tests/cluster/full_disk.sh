@@ -2,7 +2,7 @@
 # full_disk.sh - files are written until there is no space: ENOSPC comes when df has nothing left,
 # what was acknowledged is there, and what is removed can be written again. The storages are on file
 # systems of their own.
-# test: quick, 240 s
+# test: quick, 480 s
 # test: soak, 900 s
 . "$(dirname "$0")/lib.sh"
 need_fuse

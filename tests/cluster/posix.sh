@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # posix.sh - the cases of tests/posix on a mount, and on a local file system, where they hold too.
-# test: quick, 240 s
+# test: quick, 480 s
 . "$(dirname "$0")/lib.sh"
 need_fuse
 need_root

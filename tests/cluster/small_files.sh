@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # small_files.sh - many small files are created, listed and deleted: the deletion is one second for
 # the caller, and their space is back within a minute.
-# test: quick, 240 s
+# test: quick, 480 s
 # test: soak, 1800 s
 . "$(dirname "$0")/lib.sh"
 need_fuse

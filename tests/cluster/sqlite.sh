@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # sqlite.sh - a database on the mount, with a rollback journal and with a write-ahead log: each
 # transaction is there, also after a remount, and the integrity check finds nothing.
-# test: quick, 120 s
+# test: quick, 240 s
 # test: soak, 3600 s
 . "$(dirname "$0")/lib.sh"
 need_fuse

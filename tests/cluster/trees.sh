@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # trees.sh - real trees and a made one are copied in; rsync finds no difference in anything, neither
 # now nor after a remount nor after down and up. Long: all of /usr/include and /usr/lib/python3*.
-# test: quick, 240 s
+# test: quick, 480 s
 # test: soak, 1800 s
 . "$(dirname "$0")/lib.sh"
 need_fuse

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # two_mounts.sh - two mounts of one cluster: what one has synced or closed, the other sees when it
 # opens the file afterwards.
-# test: quick, 90 s
+# test: quick, 240 s
 . "$(dirname "$0")/lib.sh"
 need_fuse
 
