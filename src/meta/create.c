@@ -81,6 +81,8 @@ int layout_choose(struct meta *m, struct arena *arena, const struct layout *from
     if (from->chains.count) return 0;
     const struct chain_table *table =
         routing_table(m->routing, from->table_id, from->table_version);
+    bool has_routing = m->routing->term || m->routing->version;
+    if (!table && !has_routing) return -ERR_ROUTING_NOT_READY; /* just started: ask again */
     if (!table || table->chains.count < from->stripe) return -ERR_META_INVALID_LAYOUT;
     ret->table_version = table->version;
     ret->chains = (struct u32_list){ arena_array(arena, uint32_t, from->stripe), from->stripe };

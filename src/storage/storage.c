@@ -51,6 +51,7 @@ static int open_error(struct storage *s, const struct disk *disk, int r)
     const char *why = "";
     if (r == -ERR_BUSY) why = " (another process uses it: is there a second storage of this id?)";
     if (r == -ERR_STORAGE_UUID_MISMATCH) why = " (it belongs to another cluster or node)";
+    if (r == -ERR_FORMAT_TOO_NEW) why = " (it was written by a newer release)";
     return log_error(&s->node->log, r, "disk %u at %s cannot be used%s", disk->index, disk->path,
                      why);
 }
@@ -83,6 +84,14 @@ static int open_disk(struct storage *s, struct disk *disk)
     return 0;
 }
 
+static uint32_t usable_disk_count(const struct storage *s)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < s->disk_count; i++)
+        count += s->disks[i].error == 0;
+    return count;
+}
+
 static int open_disks(struct storage *s)
 {
     const struct setting_text_list *paths = &s->settings->target_paths;
@@ -93,6 +102,9 @@ static int open_disks(struct storage *s)
         int r = open_disk(s, disk);
         if (r < 0) return r;
     }
+    /* One bad disk is told and left out; with nothing to serve there is no point in going on. */
+    if (usable_disk_count(s) == 0)
+        return log_error(&s->node->log, s->disks[0].error, "none of the disks can be used");
     return 0;
 }
 
@@ -351,7 +363,8 @@ int storage_run(struct node *node, const struct storage_settings *settings)
     struct storage *s = storage_new(node, settings);
     int r = storage_start(s);
     if (r == 0) {
-        log_info(&node->log, "storage %u serves %u disks", settings->node_id, s->disk_count);
+        log_info(&node->log, "storage %u serves %u of %u disks", settings->node_id,
+                 usable_disk_count(s), s->disk_count);
         r = scope_wait(&s->scope);
     }
     storage_stop(s);
