@@ -112,7 +112,14 @@ static int parse_part(const char *text, struct arena *arena, struct role_start *
     const char *colon = strchr(text, ':');
     const struct role *role = colon ? find_role(text, (size_t)(colon - text)) : NULL;
     if (!role) {
-        *ret_error = arena_printf(arena, "'%s' is not ROLE:FILE with a role of c3fs help", text);
+        const char *names[PART_COUNT_MAX], *near;
+        size_t count = 0;
+        for (const struct role *r = role_table; r->name; r++)
+            names[count++] = r->name;
+        near = nearest_name(arena_text(arena, bytes_of(text, strcspn(text, ":"))), names, count);
+        *ret_error =
+            arena_printf(arena, "'%s' is not ROLE:FILE with a role of c3fs help%s%s%s", text,
+                         near ? "; did you mean '" : "", near ?: "", near ? "'?" : "");
         return -ERR_WRONG_USAGE;
     }
     char *argv[] = { arena_printf(arena, "%s", role->name), arena_printf(arena, "--cfg"),

@@ -206,6 +206,7 @@ static int find_flag(struct arena *arena, const struct argument_spec *spec, cons
     for (int i = 0; spec[i].name; i++) {
         if (!strcmp(spec[i].name, word) || is_alias(spec[i].alias, word)) return i;
         if (is_flag(spec[i].name)) names[count++] = spec[i].name;
+        if (spec[i].alias && !strncmp(spec[i].alias, "--", 2)) names[count++] = spec[i].alias;
     }
     const char *near = nearest_name(word, names, count);
     *ret_error = near ? arena_printf(arena, "unknown option '%s'; did you mean '%s'?", word, near)

@@ -19,6 +19,10 @@ static int parse(int argc, char *const *argv, struct arena *arena, struct cluste
     const char *error = NULL;
     char text[64];
     int r = cluster_options_parse(argc, argv, arena, ret, &error);
+    if (r >= 0 && ret->first_setting) {
+        error = arena_printf(arena, "option '%s' is one of c3fs up", ret->first_setting);
+        r = -ERR_WRONG_USAGE;
+    }
     if (r < 0)
         fprintf(stderr, "c3fs %s: %s: %s\n", argv[0], error_to_text(r, text, sizeof text), error);
     if (r >= 0 && ret->help) puts(help);

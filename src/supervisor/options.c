@@ -81,6 +81,7 @@ static int take_flag(const char *argument, const char *next, struct cluster_opti
         *ret_error = arena_printf(arena, "option '%s' needs a value", name);
         return -ERR_WRONG_USAGE;
     }
+    if (setting && !options->first_setting) options->first_setting = name;
     if (setting) flags->items[flags->count++] = (struct flag){ setting, value };
     if (!setting) options->dir = value;
     return used;

@@ -22,14 +22,15 @@ enum { STORAGE_COUNT_MAX = 64, META_COUNT_MAX = 8, REPLICA_COUNT_MAX = 8 };
 struct cluster_options {
     const char *dir; /* absolute */
     struct cluster_settings settings;
-    bool is_new; /* there is no cluster in the directory yet */
+    const char
+        *first_setting; /* the first flag that is a setting of up, as it was given, or NULL */
+    bool is_new;        /* there is no cluster in the directory yet */
     bool help, json, foreground;
 };
 
 /* Reads flags (argv[0] is the command) and, if it is there, DIR/cluster.toml. Flags: --dir, --json,
  * --foreground, --help, and one for each key of CLUSTER_SETTINGS with '-' for '_'; a boolean one
- * needs no value. @command names those of up that are refused elsewhere. -ERR_WRONG_USAGE or the
- * errors of settings.h, *ret_error one line. */
+ * needs no value. -ERR_WRONG_USAGE or the errors of settings.h, *ret_error one line. */
 int cluster_options_parse(int argc, char *const *argv, struct arena *arena,
                           struct cluster_options *ret, const char **ret_error) must_check;
 /* Writes DIR/cluster.toml; makes the directory. */

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""bad_surroundings.py - ports in use, directories that cannot be written, no /dev/fuse, a full disk,
-data of another cluster or a newer release, two storages with one id, clocks that jump, no memory to
-lock: a clear message, nothing lost, no crash.
+"""bad_surroundings.py - ports in use, directories that cannot be written, no /dev/fuse, a full
+disk, data of another cluster or a newer release, two storages with one id, clocks that jump, no
+memory to lock: a clear message, nothing lost, no crash.
 """
 # test: quick, 120 s
 import os
