@@ -13,8 +13,8 @@ import sys
 
 
 def say(binary, *words):
-    return subprocess.run([binary, *words], stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                          check=True).stdout
+    return subprocess.run([binary, *words], stdin=subprocess.DEVNULL, capture_output=True,
+                          text=True, check=True).stdout
 
 
 def main():

@@ -3,9 +3,9 @@
 
     pages.py C3FS VERSION PAGE OUTPUT
 
-PAGE is c3fs.1, c3fs-admin.1, or c3fs-ROLE.8. Commands, options, settings and defaults are taken from
-the help texts of the binary, so that a page cannot say anything else than they; what is written here
-is only what a help text has no room for.
+PAGE is c3fs.1, c3fs-admin.1, or c3fs-ROLE.8. Commands, options, settings and defaults are taken
+from the help texts of the binary, so that a page cannot say anything else than they; what is written
+here is only what a help text has no room for.
 """
 
 import re
@@ -13,11 +13,11 @@ import subprocess
 import sys
 
 ROLE_NOTES = {
-    "mgmtd": "Any number of instances run on one store; one of them is the primary, the others take "
-             "over within seconds. Nothing works before init-cluster was run on the store (see "
+    "mgmtd": "Any number of instances run on one store; one of them is the primary, the others "
+             "take over within seconds. Nothing works before init-cluster was run on the store (see "
              "c3fs-admin(1)); until then it waits and says so.",
-    "meta": "Any number of instances run on one store, side by side. It keeps names, attributes and "
-            "lengths; the bytes of files are with c3fs-storage(8).",
+    "meta": "Any number of instances run on one store, side by side. It keeps names, attributes "
+            "and lengths; the bytes of files are with c3fs-storage(8).",
     "storage": "Each directory of target_paths is a disk. A directory belongs to one node of one "
                "cluster from its first use on and is used by one process at a time. A disk that "
                "fails takes its targets offline and nothing else.",
@@ -29,7 +29,8 @@ ROLE_NOTES = {
 
 def text(value):
     """Text as roff has it."""
-    value = value.replace("\u2026", "...").replace("\\", "\\e").replace("-", "\\-").replace("'", "\\(aq")
+    value = value.replace("\u2026", "...").replace("\\", "\\e")
+    value = value.replace("-", "\\-").replace("'", "\\(aq")
     return "\n".join("\\&" + line if line[:1] == "." else line for line in value.split("\n"))
 
 
@@ -92,8 +93,8 @@ class Pages:
         out = title("c3fs", "1", self.version) + heading("NAME") + text("c3fs - " + summary) + "\n"
         out += heading("SYNOPSIS") + ".B c3fs\n" + text("COMMAND [ARGUMENT]...") + "\n"
         out += heading("DESCRIPTION") + text(
-            "One program for all services of a cluster and for whoever manages it. The first argument "
-            "chooses; a role is also chosen by the name that the program is called by "
+            "One program for all services of a cluster and for whoever manages it. The first "
+            "argument chooses; a role is also chosen by the name that the program is called by "
             "(storage_main, admin_cli, ...).") + "\n"
         out += heading("COMMANDS")
         for name, what in re.findall(r"^  (\S+) +(.+)$", listed, re.MULTILINE):
@@ -119,8 +120,8 @@ class Pages:
         out += text(re.search(r"usage: c3fs admin (.*)", help_text).group(1)) + "\n"
         out += heading("DESCRIPTION") + text(
             "Runs one command, or several between ';', from its command line. Without one it reads "
-            "them from the terminal, or one a line from standard input, where '#' begins a comment. "
-            "Words are split at spaces; quotes keep them together.") + "\n"
+            "them from the terminal, or one a line from standard input, where '#' begins a "
+            "comment. Words are split at spaces; quotes keep them together.") + "\n"
         out += heading("OPTIONS") + self.options(help_text)
         out += heading("COMMANDS")
         for line in self.say("admin", "--cfg", "/dev/null", "help").strip().split("\n"):
@@ -128,8 +129,8 @@ class Pages:
         out += heading("SETTINGS") + text("Of the file of --cfg, and of --config.KEY.") + "\n"
         out += self.settings("admin", "--cfg", "/dev/null", "--dump-cfg")
         out += heading("EXIT STATUS") + text(
-            "0 when every command succeeded, 2 when the first that failed was used wrongly, else 1. "
-            "A failure is shown as 'Encounter error: NUMBER(NAME)' and a sentence.") + "\n"
+            "0 when every command succeeded, 2 when the first that failed was used wrongly, "
+            "else 1. A failure is shown as 'Encounter error: NUMBER(NAME)' and a sentence.") + "\n"
         return out + self.see_also("c3fs(1)", "c3fs-mgmtd(8)", "c3fs-storage(8)")
 
     def admin_command(self, name):
@@ -157,8 +158,8 @@ class Pages:
             "win: defaults, variables, the file of --cfg, --config.KEY.") + "\n"
         out += self.settings(role, "--print-config")
         out += heading("EXIT STATUS") + text(
-            "0 after SIGTERM or SIGINT; 1 after a failure, with a line that says why; 2 for settings "
-            "that are wrong.") + "\n"
+            "0 after SIGTERM or SIGINT; 1 after a failure, with a line that says why; 2 for "
+            "settings that are wrong.") + "\n"
         return out + self.see_also("c3fs(1)", "c3fs-admin(1)")
 
     def make(self, page):
