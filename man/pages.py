@@ -4,8 +4,8 @@
     pages.py C3FS VERSION PAGE OUTPUT
 
 PAGE is c3fs.1, c3fs-admin.1, or c3fs-ROLE.8. Commands, options, settings and defaults are taken
-from the help texts of the binary, so that a page cannot say anything else than they; what is written
-here is only what a help text has no room for.
+from the help texts of the binary, so that a page cannot say anything else than they; what is
+written here is only what a help text has no room for.
 """
 
 import re
@@ -14,8 +14,8 @@ import sys
 
 ROLE_NOTES = {
     "mgmtd": "Any number of instances run on one store; one of them is the primary, the others "
-             "take over within seconds. Nothing works before init-cluster was run on the store (see "
-             "c3fs-admin(1)); until then it waits and says so.",
+             "take over within seconds. Nothing works before init-cluster was run on the store "
+             "(see c3fs-admin(1)); until then it waits and says so.",
     "meta": "Any number of instances run on one store, side by side. It keeps names, attributes "
             "and lengths; the bytes of files are with c3fs-storage(8).",
     "storage": "Each directory of target_paths is a disk. A directory belongs to one node of one "

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""bad_values.py - every key, variable and option of every role and command: misspelt, it is named in
-one line with the nearest valid name; malformed, it is named with what it should be. The keys are
+"""bad_values.py - every key, variable and option of every role and command: misspelt, it is named
+in one line with the nearest valid name; malformed, it is named with what it should be. The keys are
 those that the program itself lists, so that none is forgotten.
 """
 # test: quick, 60 s
@@ -115,7 +115,8 @@ def test_roles():
             check_variable(role, key, kind, variables)
         for option in ("--cfg", "--check", "--print-config", "--help"):
             wrong = misspelt(option, {"--cfg"})
-            refused(["unknown option '%s'; did you mean '%s'?" % (wrong, option)], C3FS, role, wrong)
+            refused(["unknown option '%s'; did you mean '%s'?" % (wrong, option)], C3FS, role,
+                    wrong)
         refused(["unknown option"], C3FS, role, "nothing")
 
 
@@ -138,7 +139,8 @@ def test_admin():
             wrong = misspelt(option, set(re.findall(r"--[A-Za-z-]+", usage)))
             got = subprocess.run([C3FS, "admin", "--cfg", "/dev/null", name, wrong], text=True,
                                  capture_output=True, check=False, stdin=subprocess.DEVNULL)
-            if got.returncode != 2 or "unknown option '%s'; did you mean '" % wrong not in got.stdout:
+            said = "unknown option '%s'; did you mean '" % wrong
+            if got.returncode != 2 or said not in got.stdout:
                 fail("%s %s: %s" % (name, wrong, got.stdout))
 
 
