@@ -8,7 +8,6 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 /* cmocka.h wants the first three */
 #include <cmocka.h>
 
@@ -246,24 +245,24 @@ static void yield(struct process *p) fiber_fn
     check(p->arg || clock_now_ns() - begin_ns >= 200 * MSEC);
 }
 
-static void yield_to_other(struct process *p) fiber_fn
-{
-    process_open(p);
-    check(kv_is_local(p->kv));
-    struct process other = { .dir = p->dir, .backend = p->backend };
-    pid_t pid = process_fork(&other, yield, p);
-    int fd = (int)syscall(SYS_pidfd_open, pid, 0);
-    int r = fd_wait(p->node, fd, 1 /* POLLIN */); /* the loop has to serve it */
-    check(r == 0);
-    close(fd);
-    check(process_join(pid) == 0);
-}
-
 static void test_yields(void **state)
 {
     struct process p = { .dir = test_dir_make(), .backend = LOOP_POSIX };
+    struct pipes pipes;
+    char c;
     process_run(&p, yield);
-    process_run(&p, yield_to_other);
+    assert_int_equal(pipe(pipes.ready), 0);
+    assert_int_equal(pipe(pipes.done), 0);
+    pid_t pid = process_fork(&p, serve_until_done, &pipes);
+    assert_int_equal(read(pipes.ready[0], &c, 1), 1);
+    p.arg = &pipes; /* another one holds it */
+    process_run(&p, yield);
+    assert_int_equal(write(pipes.done[1], "x", 1), 1);
+    assert_int_equal(process_join(pid), 0);
+    close(pipes.ready[0]);
+    close(pipes.ready[1]);
+    close(pipes.done[0]);
+    close(pipes.done[1]);
     test_dir_remove((char *)(uintptr_t)p.dir);
 }
 
