@@ -171,7 +171,7 @@ static int check_small(const struct small_op *ops, int count, bool through_searc
 /* Random times, all different; random values. */
 static void small_make(struct sim_random *random, struct small_op *ops, int count, bool is_unique)
 {
-    int times[2 * SMALL_MAX];
+    int times[2 * SMALL_MAX] = { 0 };
     for (int i = 0; i < 2 * count; i++)
         times[i] = i;
     for (int i = 2 * count - 1; i > 0; i--) {

@@ -18,8 +18,6 @@
 #define START_LIMIT_NS (30 * SEC)
 #define END_LIMIT_NS   (30 * SEC)
 
-extern char **environ;
-
 /* ---- a child ---- */
 
 struct child {

@@ -80,7 +80,8 @@ static int bootstrap_store(struct bootstrap *b)
     struct layout root = { .table_id = o->chain_table,
                            .chunk_size = (uint32_t)MIN_OF(o->chunk_bytes, (uint64_t)UINT32_MAX),
                            .stripe = o->stripe };
-    r = meta_init_file_system(b->node, b->kv, &root);
+    struct user_info owner = { .uid = o->owner_uid, .gid = o->owner_gid };
+    r = meta_init_file_system(b->node, b->kv, &root, &owner);
     if (r < 0)
         return log_error(&b->node->log, r,
                          "the root directory cannot have chunk size %llu (64KB to 64MB, a power of "

@@ -23,7 +23,9 @@
     S(U32, target_count, "targets_per_disk", "6", COLD, "at least; more if the chains ask for it") \
     S(U32, chain_table, "chain_table", "1", COLD, "number of the chain table")                     \
     S(SIZE, chunk_bytes, "chunk_size", "1MB", COLD, "of the root directory's layout")              \
-    S(U32, stripe, "stripe", "5", COLD, "chains that a file is spread over")
+    S(U32, stripe, "stripe", "5", COLD, "chains that a file is spread over")                       \
+    S(U32, owner_uid, "owner_uid", "0", COLD, "whose the root directory is at first")              \
+    S(U32, owner_gid, "owner_gid", "0", COLD, "its group")
 SETTINGS_STRUCT(bootstrap_options, BOOTSTRAP_SETTINGS)
 extern const struct setting bootstrap_settings_table[];
 

@@ -25,7 +25,7 @@ static int csv_open(struct admin *a, const char *path, struct csv *ret)
 /* The next line that is not empty; NULL at the end. */
 static char *csv_line(struct csv *c)
 {
-    while (*c->at) {
+    while (c->at && *c->at) {
         char *line = c->at;
         size_t size = strcspn(line, "\n");
         c->at = line + size + (line[size] == '\n');
@@ -69,7 +69,7 @@ static int dump_text(struct admin *a, const char *path, const char *text, size_t
 
 static int chains_read(struct admin *a, const char *path, struct chain_spec_list *ret)
 {
-    struct csv csv;
+    struct csv csv = { 0 };
     int r = csv_open(a, path, &csv);
     if (r < 0) return r;
     const char *header = csv_line(&csv);
@@ -133,7 +133,7 @@ static int run_upload_chain_table(struct admin *a, const struct arguments *args)
     const char *path = argument_text(args, "file", "");
     if (argument_flag(args, "--dump-template"))
         return dump_text(a, path, template, strlen(template));
-    struct csv csv;
+    struct csv csv = { 0 };
     struct set_chain_table_request q = { .table_id = (uint32_t)argument_number(args, "tableId", 0),
                                          .desc = bytes_of_text(argument_text(args, "--desc", "")) };
     struct set_chain_table_reply rep = { 0 };

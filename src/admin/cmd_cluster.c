@@ -56,7 +56,7 @@ static int run_init_cluster(struct admin *a, const struct arguments *args)
     if (r < 0)
         return admin_fail(a, r, "cluster '%s' in %s: %s", options.cluster_id, a->settings->kv_path,
                           error_sentence(r));
-    r = meta_init_file_system(a->node, a->kv, &root);
+    r = meta_init_file_system(a->node, a->kv, &root, &(struct user_info){ 0 });
     if (r < 0)
         return admin_fail(
             a, r, "the chunk size must be a power of two from 64KB to 64MB, the stripe 1 to 1024");

@@ -14,6 +14,7 @@ SETTINGS_TABLE(meta_settings_table, META_SETTINGS)
 struct root_init {
     struct arena arena;
     const struct layout *layout;
+    const struct user_info *owner;
     int64_t now_ns;
 };
 
@@ -33,6 +34,8 @@ static int root_txn(struct kv_txn *txn, void *arg)
         }
         inode = (struct inode){ .id = roots[i].id,
                                 .mode = roots[i].mode,
+                                .uid = init->owner->uid,
+                                .gid = init->owner->gid,
                                 .nlink = 2,
                                 .parent = INODE_ROOT,
                                 .layout = *init->layout,
@@ -50,11 +53,14 @@ static int root_txn(struct kv_txn *txn, void *arg)
     return 0;
 }
 
-int meta_init_file_system(struct node *node, struct kv *kv, const struct layout *root)
+int meta_init_file_system(struct node *node, struct kv *kv, const struct layout *root,
+                          const struct user_info *owner)
 {
     int r = layout_check(root);
     if (r < 0) return r;
-    struct root_init init = { .layout = root, .now_ns = (int64_t)node_wall_ns(node) };
+    struct root_init init = { .layout = root,
+                              .owner = owner,
+                              .now_ns = (int64_t)node_wall_ns(node) };
     r = kv_transact(kv, KV_RETRY_MAYBE_COMMITTED, root_txn, &init);
     arena_done(&init.arena);
     return r;

@@ -35,9 +35,9 @@ int meta_run(struct node *node, const struct meta_settings *settings) fiber_fn m
 
 /* ---- for init-cluster, the simulator and tests ---- */
 
-/* Creates root and the collection's root with this layout; 0 also when they exist. */
-int meta_init_file_system(struct node *node, struct kv *kv,
-                          const struct layout *root) fiber_fn must_check;
+/* Creates root, @owner's, and the collection's root with this layout; 0 also when they exist. */
+int meta_init_file_system(struct node *node, struct kv *kv, const struct layout *root,
+                          const struct user_info *owner) fiber_fn must_check;
 
 /* The chunk side of files, as the operations need it; production uses file_io.h. */
 struct meta_data {

@@ -717,7 +717,7 @@ static int run_main(void *arg)
     check(routing_apply(&w->routing, &part, 1) == 0);
     check(kv_mem_open(w->node, w->store, &w->kv) == 0);
     struct layout layout = { .table_id = 1, .chunk_size = CHUNK, .stripe = 2 };
-    check(meta_init_file_system(w->node, w->kv, &layout) == 0);
+    check(meta_init_file_system(w->node, w->kv, &layout, &(struct user_info){ 0 }) == 0);
     struct meta_options options = { .node_id = 101, .gc_concurrency = 8, .session_scan_ns = SEC };
     w->meta = meta_new(w->node, w->kv, &w->routing, NULL, &fake_data, &w->chunks, &options);
     if (run->profile) kv_mem_store_set(w->store, run->profile);

@@ -1,6 +1,7 @@
 /* files.c - small files of the supervisor. */
 #include "supervisor/files.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -49,6 +50,17 @@ int text_write(const char *path, const char *text, unsigned mode, struct arena *
     if (!eno && rename(part, path) < 0) eno = errno;
     if (eno) unlink(part);
     return eno ? fail(arena, path, eno, ret_error) : 0;
+}
+
+bool mount_point_is_empty(const char *path)
+{
+    DIR *directory = opendir(path);
+    if (!directory) return true;
+    uint32_t count = 0;
+    while (count < 3 && readdir(directory))
+        count++;
+    closedir(directory);
+    return count < 3; /* . and .. */
 }
 
 int directory_make(const char *path, struct arena *arena, const char **ret_error)

@@ -11,3 +11,5 @@ int text_write(const char *path, const char *text, unsigned mode, struct arena *
                const char **ret_error) must_check;
 /* All missing directories of @path. */
 int directory_make(const char *path, struct arena *arena, const char **ret_error) must_check;
+/* False only when entries are seen in it. */
+bool mount_point_is_empty(const char *path);

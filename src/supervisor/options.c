@@ -98,7 +98,7 @@ static const char *default_mount(struct arena *arena)
 {
     const char *home = getenv("HOME");
     if (geteuid() == 0 || !home) return "/mnt/c3fs";
-    return arena_printf(arena, "%s/c3fs", home);
+    return arena_printf(arena, "%s/mnt/c3fs", home);
 }
 
 static const char *absolute_path(const char *path, struct arena *arena)

@@ -10,7 +10,7 @@
     S(U32, replica_count, "replicas", "3", COLD, "copies of the data")                             \
     S(U32, meta_count, "metas", "2", COLD, "metadata services")                                    \
     S(SIZE, chunk_bytes, "chunk_size", "1MB", COLD, "of the root directory")                       \
-    S(TEXT, mount, "mount", "", HOT, "where it is mounted; empty: /mnt/c3fs, or ~/c3fs")           \
+    S(TEXT, mount, "mount", "", HOT, "where it is mounted; empty: /mnt/c3fs, or ~/mnt/c3fs")       \
     S(U32, port_base, "port_base", "18000", HOT, "first port of the cluster's block")              \
     S(BOOL, one_process, "one_process", "false", HOT, "all services in one process")               \
     S(BOOL, no_mount, "no_mount", "false", HOT, "nothing is mounted")

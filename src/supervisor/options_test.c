@@ -165,6 +165,8 @@ static void test_files(void **state)
     struct stat st;
     assert_int_equal(directory_make(deep, &f->arena, &f->error), 0);
     assert_int_equal(directory_make(deep, &f->arena, &f->error), 0);
+    assert_true(mount_point_is_empty(deep));
+    assert_false(mount_point_is_empty(arena_printf(&f->arena, "%s/a/b", f->dir)));
     assert_int_equal(text_write(path, "one", 0600, &f->arena, &f->error), 0);
     assert_int_equal(text_write(path, "two\n", 0600, &f->arena, &f->error), 0);
     assert_int_equal(text_read(path, &f->arena, &text, &f->error), 0);

@@ -216,11 +216,12 @@ static int bootstrap_add(struct maker *m)
                      "# made by c3fs up; changes are lost\n"
                      "cluster_id = %s\nkv_path = %s\n"
                      "mgmtd_server_addresses = [\"TCP://127.0.0.1:%u\"]\ntoken_file = %s\n"
-                     "storages = %u\nreplicas = %u\nchunk_size = %llu\nstripe = %u\n",
+                     "storages = %u\nreplicas = %u\nchunk_size = %llu\nstripe = %u\n"
+                     "owner_uid = %u\nowner_gid = %u\n",
                      quoted(m, s->cluster_id), quoted(m, path_below(m, "kv")),
                      port_of(m, MGMTD_PORT), quoted(m, path_below(m, "token.txt")),
                      s->storage_count, s->replica_count, (unsigned long long)s->chunk_bytes,
-                     s->storage_count));
+                     s->storage_count, geteuid(), getegid()));
     if (r >= 0) r = admin_config_write(m);
     if (r < 0) return r;
     const char *file = path_below(m, "etc/bootstrap.toml");

@@ -42,7 +42,12 @@ static int check_mount_point(const char *path, struct arena *arena, const char *
                                   path, type);
         return -ERR_BUSY;
     }
-    return directory_make(path, arena, ret_error);
+    int r = directory_make(path, arena, ret_error);
+    if (r >= 0 && !mount_point_is_empty(path)) {
+        *ret_error = arena_printf(arena, "%s is not empty; --mount names another place", path);
+        return -ERR_META_NOT_EMPTY;
+    }
+    return r;
 }
 
 static int find_binary(struct arena *arena, const char **ret, const char **ret_error)
