@@ -10,7 +10,8 @@
 
 /* One file in memory. */
 struct journal_image {
-    uint8_t *base; /* JOURNAL_FILE_BYTES */
+    uint8_t *base;
+    size_t size; /* at most JOURNAL_FILE_BYTES */
     struct journal_header header;
     bool is_good;
 };
@@ -18,9 +19,14 @@ struct journal_image {
 static int read_image(struct file *file, struct journal_image *image) fiber_fn
 {
     struct journal_header *header = &image->header;
-    image->base = xcalloc(1, JOURNAL_FILE_BYTES);
-    ssize_t n = file_read(file, image->base, JOURNAL_FILE_BYTES, 0);
+    uint64_t size;
+    int r = file_size(file, &size);
+    if (r < 0) return r;
+    size = MIN_OF(size, (uint64_t)JOURNAL_FILE_BYTES);
+    image->base = xcalloc(1, MAX_OF(size, sizeof(*header)));
+    ssize_t n = file_read(file, image->base, size, 0);
     if (n < 0) return (int)n;
+    image->size = (size_t)n;
     memcpy(header, image->base, sizeof(*header));
     if (memcmp(header->magic, JOURNAL_MAGIC, sizeof(header->magic)) != 0) return 0;
     if (header->crc != crc32c(0, header, offsetof(struct journal_header, crc))) return 0;
@@ -32,12 +38,12 @@ static int read_image(struct file *file, struct journal_image *image) fiber_fn
 /* A good record header at @at, of the file's epoch if that is known. */
 static bool get_record(const struct journal_image *image, size_t at, struct journal_record *ret)
 {
-    if (JOURNAL_FILE_BYTES - at < sizeof(*ret)) return false;
+    if (at > image->size || image->size - at < sizeof(*ret)) return false;
     memcpy(ret, image->base + at, sizeof(*ret));
     bool is_of_epoch = !image->is_good || ret->epoch == image->header.epoch;
     return ret->magic == JOURNAL_RECORD_MAGIC && is_of_epoch &&
            ret->crc == crc32c(0, ret, offsetof(struct journal_record, crc)) &&
-           ret->payload_bytes <= JOURNAL_FILE_BYTES - at - sizeof(*ret);
+           ret->payload_bytes <= image->size - at - sizeof(*ret);
 }
 
 static bool get_write(struct bytes *in, struct kv_write *ret)
@@ -76,7 +82,7 @@ static bool was_synced(const struct journal_image *image, size_t at, uint64_t ve
 {
     struct journal_record record;
     at = (at + JOURNAL_GROUP_ALIGN - 1) / JOURNAL_GROUP_ALIGN * JOURNAL_GROUP_ALIGN;
-    for (; at < JOURNAL_FILE_BYTES; at += JOURNAL_GROUP_ALIGN) {
+    for (; at < image->size; at += JOURNAL_GROUP_ALIGN) {
         if (get_record(image, at, &record) && record.synced_version >= version) return true;
     }
     return false;

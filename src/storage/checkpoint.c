@@ -192,7 +192,8 @@ static int read_block(struct checkpoint *c, struct window *w, uint64_t offset, u
 
 int checkpoint_read(struct checkpoint *c, const struct checkpoint_reader *reader)
 {
-    cleanup_(window_done) struct window w = { .buf = block_memory(CHECKPOINT_BLOCK_BYTES_MAX) };
+    size_t capacity = (size_t)MIN_OF((uint64_t)CHECKPOINT_BLOCK_BYTES_MAX, c->head.body_bytes);
+    cleanup_(window_done) struct window w = { .buf = block_memory(capacity) };
     uint64_t offset = CHECKPOINT_ALIGN_BYTES;
     for (uint32_t number = 0; number < c->head.block_count; number++) {
         uint32_t size;

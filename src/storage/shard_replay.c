@@ -78,10 +78,32 @@ static int mark(struct shard *s, const struct chunk_key *key, const struct exten
     return 0;
 }
 
+/* What the commit of a pending record frees is what only the committed one has, in its order. */
+static int check_frees(struct shard *s, const struct record *pending,
+                       const struct record *committed)
+{
+    cleanup_(freep) struct extent_disk *frees =
+        xcalloc(committed ? record_unit_count(committed) + 1 : 1, sizeof(*frees));
+    const struct record_disk *head = &pending->head;
+    uint32_t unit_count, count = 0;
+    if (committed) count = record_subtract(committed, pending, frees, &unit_count);
+    bool is_sound = count == head->free_count;
+    for (uint32_t i = 0; is_sound && i < count; i++) {
+        is_sound =
+            frees[i].unit == pending->frees[i].unit && frees[i].count == pending->frees[i].count;
+    }
+    if (is_sound) return 0;
+    return log_error(&s->node->log, -ERR_DATA_CORRUPTION,
+                     "%s: chunk %llx-%x: version %llu would free units that are not its to free",
+                     s->path, (unsigned long long)head->key.inode, head->key.index,
+                     (unsigned long long)head->version);
+}
+
 static int mark_pending(struct shard *s, const struct chunk_key *key, const struct record *pending)
 {
     cleanup_(record_unrefp) struct record *committed = NULL;
     int r = shard_load_record(s, key, &committed);
+    if (r >= 0) r = check_frees(s, pending, committed);
     if (r < 0) return r;
     cleanup_(freep) struct extent_disk *extents =
         xcalloc(record_unit_count(pending) + 1, sizeof(*extents));
