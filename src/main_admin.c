@@ -9,6 +9,7 @@
 #include "main_admin.h"
 
 #include "admin/admin.h"
+#include "cluster/token.h"
 #include "loop/loop.h"
 #include "main_role.h"
 #include <errno.h>
@@ -107,7 +108,9 @@ static int take_override(struct admin_start *s, int argc, char *const *argv, int
     const char *key = argv[at] + strspn(argv[at], "-") + strlen("config.");
     char *equals = strchr(argv[at], '='), *value = equals ? equals + 1 : argv[at + 1];
     if (!equals && at + 1 == argc) {
-        *ret_error = "the last --config.KEY has no value";
+        bool is_token = !strcmp(key, "user_info.token"); /* "... $(<token.txt)" of an empty file */
+        *ret_error = is_token ? "--config.user_info.token has no value: is the token file empty?"
+                              : "the last --config.KEY has no value";
         return -ERR_WRONG_USAGE;
     }
     size_t size = equals ? (size_t)(equals - key) : strlen(key);
@@ -175,6 +178,21 @@ static void print_help(void)
     for (size_t i = 0; i < ARRAY_SIZE(options); i++)
         printf("  %-20s %s\n", options[i].name, options[i].help);
     printf("  %-20s %s\n", "--config.KEY=VALUE", "one setting; wins over the file");
+}
+
+/* "--config.user_info.token $(<token.txt) COMMAND" takes the command for the token when the file is
+ * empty. */
+static int check_token(struct admin_start *s, const char **ret_error)
+{
+    uint32_t uid;
+    uint64_t random;
+    const char *token = s->settings.token;
+    if (!token[0] || token_parse(bytes_of_text(token), &uid, &random) >= 0) return 0;
+    *ret_error = arena_printf(&s->arena,
+                              "key 'user_info.token': that is no token; is the token file (%s) "
+                              "empty?",
+                              s->settings.token_file);
+    return -ERR_CONFIG_INVALID_VALUE;
 }
 
 /* The supplementary groups for which commands are run. */
@@ -254,6 +272,7 @@ int admin_main(int argc, char *const *argv)
     int r = parse(&s, argc, argv, &error);
     s.user.uid = s.settings.uid == UINT32_MAX ? geteuid() : s.settings.uid;
     s.user.gid = s.settings.gid == UINT32_MAX ? getegid() : s.settings.gid;
+    if (r >= 0) r = check_token(&s, &error);
     if (r >= 0) r = take_groups(&s, &s.user.groups, &error);
     if (r < 0) {
         char text[64];

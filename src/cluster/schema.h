@@ -1,15 +1,22 @@
 /* schema.h - keys and records of the cluster in the store: who belongs to it, what mgmtd decides,
  * users.
  *
- *   SING ClusterId            cluster_record: which cluster this store belongs to
- *   SING ClusterKey           the key that servers share
- *   SING MgmtdLease           lease_record: who is the primary, in which term; changes with the
- * term only SING MgmtdLeaseCounter    counter_record: counts the renewals of that term SING
- * RoutingInfoVersion   counter_record: every routing version ever shown is at most this NODE <id
- * BE32>            node_info CHIF <chain BE32>         chain_info, with the place (node, disk) of
- * each member CHIT <table BE32> <version BE32> <part BE16>    chain_table_part; old versions stay,
- * files name them CONF <length u8> <type name> <2^64 - 1 - version, BE64>    config_info; the
- * newest sorts first USER <uid BE32>           user_attr
+ *   key                                       record
+ *   SING ClusterId                            cluster_record: which cluster this store belongs to
+ *   SING ClusterKey                           cluster_key_record: the key that servers share
+ *   SING MgmtdLease                           lease_record: who is the primary, in which term;
+ *                                             changes with the term only
+ *   SING MgmtdLeaseCounter                    counter_record: counts the renewals of that term
+ *   SING RoutingInfoVersion                   counter_record: every routing version ever shown is
+ *                                             at most this
+ *   NODE <id BE32>                            node_info
+ *   CHIF <chain BE32>                         chain_info, with the place (node, disk) of each
+ *                                             member
+ *   CHIT <table BE32> <version BE32>          chain_table_part; old versions stay, files name
+ *        <part BE16>                          them
+ *   CONF <length u8> <type name>              config_info; the newest sorts first
+ *        <2^64 - 1 - version, BE64>
+ *   USER <uid BE32>                           user_attr
  *
  * A value is one byte, the format version, and then a record of the wire codec: fields are only
  * ever appended, and a number above SCHEMA_FORMAT is refused with FORMAT_TOO_NEW. All functions

@@ -1,16 +1,20 @@
 /* chain_state.h - the chain state machine: pure functions from (ordered targets, their states) to
  * the new order.
  *
- *                        local OFFLINE, others serve            local ONLINE, somebody serves
- *      +--> SERVING ---------------------------------> OFFLINE ------------------------------>
- * SYNCING --+ |       |  ^                                    |  ^  ^ |      | |       |  | local
- * ONLINE       somebody serves |  |  +------ local OFFLINE ---------------+      | |       v  | |
- * |                                              | |     LASTSRV
- * ----------------------------------|--+  WAITING: alive, but nobody serves or        | |     the
- * last one that served: it alone has    |     another target is SYNCING                   | |
- * everything that was acknowledged          |                                                 |
- *      +------------------------------ local UPTODATE: the resync is complete
- * ---------------------------+
+ *   public      local              what becomes of it
+ *   SERVING     ONLINE, UPTODATE   SERVING
+ *               OFFLINE            LASTSRV when nobody else serves, and it is the first such;
+ *                                  else OFFLINE, behind all others
+ *   LASTSRV     any                OFFLINE when somebody serves
+ *               ONLINE, UPTODATE   SERVING: it alone has everything that was acknowledged
+ *               OFFLINE            LASTSRV
+ *   SYNCING     UPTODATE           SERVING: the resync is complete
+ *               ONLINE             SYNCING when somebody serves, else WAITING
+ *               OFFLINE            OFFLINE
+ *   WAITING,    ONLINE             SYNCING when somebody serves and no other is SYNCING, else
+ *   OFFLINE                        WAITING
+ *               UPTODATE           WAITING
+ *               OFFLINE            OFFLINE
  *
  * The public state is what everybody acts on; the local state is what the storage says of its
  * target (INVALID counts as OFFLINE). Nothing here knows of time, leases, messages or the store:

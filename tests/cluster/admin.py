@@ -3,13 +3,14 @@
 
 What differs from run to run (times, pids, hosts, tokens) is masked, all else is compared.
 """
-# test: quick, 90 s
+# test: quick, 180 s
 import hashlib
 import os
 import pty
 import re
 import select
 import socket
+import subprocess
 import time
 
 from cluster import C3FS, TEST_DIR, Cluster, fail, run, wait_until
@@ -396,6 +397,11 @@ Unknown method name: nosuch""", (r"0x[0-9a-f]+", "<inode>"))
         text = c.admin("help " + name)
         if "\nUsage: %s" % name not in text:
             fail("help %s: %s" % (name, text))
+    # "--config.user_info.token $(<token.txt)" with an empty file
+    done = subprocess.run([C3FS, "admin", "--config.user_info.token", "upload-chains x"], text=True,
+                          capture_output=True, check=False)
+    if done.returncode != 2 or "is the token file (/" not in done.stderr:
+        fail("an empty token: %s" % done.stderr)
     run(C3FS, "admin", "--help")
     run(C3FS, "admin", "--release-version")
 

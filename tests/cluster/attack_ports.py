@@ -2,7 +2,7 @@
 """attack_ports.py - random bytes, oversized lengths, truncated frames and wrong keys on the port of
 every service: each such connection is closed, a counter moves, and the service goes on.
 """
-# test: quick, 60 s
+# test: quick, 120 s
 import os
 import random
 import re

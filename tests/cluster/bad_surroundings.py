@@ -3,7 +3,7 @@
 disk, data of another cluster or a newer release, two storages with one id, clocks that jump, no
 memory to lock: a clear message, nothing lost, no crash.
 """
-# test: quick, 120 s
+# test: quick, 240 s
 import os
 import re
 import resource

@@ -45,7 +45,8 @@ def run(*command, status=0, **options):
 class Cluster:
     """A cluster of `c3fs up`; not mounted unless asked for."""
 
-    def __init__(self, *options, mount=False, name="cluster"):
+    def __init__(self, *options, mount=False, name="cluster", env=None):
+        self.env = env
         self.dir = os.path.join(TEST_DIR, name)
         self.mount = os.path.join(TEST_DIR, name + "-mnt")
         self.options = list(options) if mount else ["--no-mount", *options]
@@ -63,7 +64,7 @@ class Cluster:
 
     def up(self):
         return run(C3FS, "up", "--dir", self.dir, "--mount", self.mount, "--port-base",
-                   str(PORT_BASE), *self.options)
+                   str(PORT_BASE), *self.options, env=self.env)
 
     def down(self, status=0):
         return run(C3FS, "down", "--dir", self.dir, status=status)

@@ -2,7 +2,7 @@
 """control.py - users and tokens, client sessions, nodes' tags, configurations, routing beyond
 1 MiB, preferred order: against the services of a real cluster.
 """
-# test: quick, 120 s
+# test: quick, 240 s
 import os
 import re
 import signal
@@ -117,6 +117,8 @@ def test_sessions(c):
         tool.send_signal(signal.SIGKILL)
     if len([s for s in c.json("list-clients") if s["Description"] == "admin_cli"]) != 1:
         fail("a killed client's session should last until its time is over")
+    wait_until(30, "the killed client's session ends", lambda: not [
+        s for s in c.json("list-clients") if s["Description"] == "admin_cli"])
 
 
 # ---- nodes ----
@@ -261,8 +263,32 @@ def test_preferred(c):
         time.sleep(0.2)
 
 
+def test_keeps_order():
+    """A mgmtd that is told to keep the preferred order does so by itself after a storage was
+    away."""
+    env = dict(os.environ, C3FS_TRY_ADJUST_TARGET_ORDER_AS_PREFERRED="true")
+
+    def out_of_order(c):
+        chains = c.json("list-chains", status=None) or []
+        return [x["ChainId"] for x in chains if x["Status"] != "SERVING" or x["PreferredOrder"] !=
+                "[%s]" % ",".join(x["Target%d" % i].split("(")[0] for i in (1, 2, 3))]
+    with Cluster(name="keeps", env=env) as c:
+        if out_of_order(c):
+            fail("bootstrap sets no preferred order: %s" % c.json("list-chains"))
+        c.admin("create /f; write-file /f --value 3 --length 12MB")
+        want = c.admin("checksum /f")
+        pid = c.pid("storage-1002")
+        c.admin("disable-node 1002")
+        wait_until(30, "chains go on without the storage", lambda: out_of_order(c))
+        c.admin("enable-node 1002")
+        wait_until(60, "every chain is in its preferred order", lambda: not out_of_order(c))
+        if c.pid("storage-1002") != pid or c.admin("checksum /f") != want:
+            fail("the storage was started anew, or the file is another one")
+
+
 def main():
-    with Cluster() as c:
+    test_keeps_order()
+    with Cluster(env=dict(os.environ, C3FS_SESSION_TIMEOUT="6s")) as c:
         test_users(c)
         test_sessions(c)
         test_nodes(c)

@@ -2,7 +2,7 @@
 """flipped_replica.py - one byte of a replica is flipped on its disk: checksum names that target and
 no other, reads go on from the others, and the damaged bytes are never shown.
 """
-# test: quick, 60 s
+# test: quick, 120 s
 import glob
 import hashlib
 import mmap
