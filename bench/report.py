@@ -1,4 +1,10 @@
-"""report.py - the table of a run's figures: medians, ratios, device bytes, CPU time, memory."""
+"""report.py - the table of a run: medians, ratios, device bytes, CPU time, memory.
+
+    python3 bench/report.py FILE     its rows as Markdown, for docs/performance.md
+"""
+
+import json
+import sys
 
 from measure import GIB, MIB, median
 
@@ -117,3 +123,21 @@ def print_report(results):
     print_goals(results["rows"])
     if results["memory"]:
         print_memory(results["memory"])
+
+
+def print_markdown(results):
+    """The rows as docs/performance.md has them."""
+    print("| work | raw disk | pass-through | c3fs | / raw | / pass-through | CPU of c3fs | "
+          "device read/written |")
+    print("|---|---|---|---|---|---|---|---|")
+    for row in results["rows"]:
+        raw, through, own = (figure(row, p) for p in PLACES)
+        cells = [row["what"]] + [text_of(v, row["unit"]) for v in (raw, through, own)] + \
+            [ratio(own, raw), ratio(own, through), cpu_text(row, "c3fs"),
+             device_multiple(row, "c3fs")]
+        print("| " + " | ".join(cells) + " |")
+
+
+if __name__ == "__main__":
+    with open(sys.argv[1], encoding="utf-8") as file:
+        print_markdown(json.load(file))
