@@ -55,20 +55,21 @@ bool mount_is_ours(const char *path)
 }
 
 /* For users who may not call umount(). */
-static void run_fusermount(const char *path)
+static bool run_fusermount(const char *path)
 {
+    int status = -1;
     pid_t pid = fork();
     if (pid == 0) {
         execlp("fusermount3", "fusermount3", "-u", "-z", path, NULL);
         _exit(127);
     }
-    if (pid > 0) waitpid(pid, NULL, 0);
+    return pid > 0 && waitpid(pid, &status, 0) == pid && status == 0;
 }
 
 bool mount_clear(const char *path)
 {
     for (int i = 0; i < LAYER_COUNT_MAX && mount_is_ours(path); i++) {
-        if (umount2(path, MNT_DETACH) < 0) run_fusermount(path);
+        if (umount2(path, MNT_DETACH) < 0 && !run_fusermount(path)) break;
     }
     return !mount_is_ours(path);
 }
