@@ -8,13 +8,14 @@ need_fuse
 need_tool fio
 
 up >/dev/null || fail "up"
-size=$([ $is_long = 1 ] && echo 256M || echo 16M)
+sequential=$([ $is_long = 1 ] && echo 256M || echo 16M)
+random=$([ $is_long = 1 ] && echo 64M || echo 8M)
 
-# verified NAME OPTION...: fio writes with a CRC in each block, reads all of it back, and once more
-# from a mount without a cache.
+# verified NAME SIZE OPTION...: fio writes with a CRC in each block, reads all of it back, and once
+# more without what the kernel has cached.
 verified() {
-    local name=$1
-    shift
+    local name=$1 size=$2
+    shift 2
     mkdir "$mount/$name"
     local job=(--name="$name" --directory="$mount/$name" --numjobs=4 --size="$size" --verify=crc32c
         --verify_fatal=1 --randseed="$TEST_SEED" --group_reporting --minimal "$@")
@@ -27,11 +28,11 @@ verified() {
     rm -r "${mount:?}/$name"
 }
 
-verified seq-buffered --rw=write --bs=128k
-verified seq-direct --rw=write --bs=1M --direct=1
-verified rand-buffered --rw=randwrite --bs=4k --norandommap=0
-verified rand-direct --rw=randwrite --bsrange=4k-64k --direct=1 --ioengine=libaio --iodepth=8
-verified mixed-direct --rw=randrw --bs=16k --direct=1 --ioengine=libaio --iodepth=4
+verified seq-buffered $sequential --rw=write --bs=128k
+verified seq-direct $sequential --rw=write --bs=1M --direct=1
+verified rand-buffered $random --rw=randwrite --bs=4k --norandommap=0
+verified rand-direct $random --rw=randwrite --bsrange=4k-64k --direct=1 --ioengine=libaio --iodepth=8
+verified mixed-direct $random --rw=randrw --bs=16k --direct=1 --ioengine=libaio --iodepth=4
 
 # A large file.
 size_mb=$([ $is_long = 1 ] && echo 4096 || echo 128)
