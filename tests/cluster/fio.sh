@@ -31,7 +31,8 @@ verified() {
 verified seq-buffered $sequential --rw=write --bs=128k
 verified seq-direct $sequential --rw=write --bs=1M --direct=1
 verified rand-buffered $random --rw=randwrite --bs=4k --norandommap=0
-verified rand-direct $random --rw=randwrite --bsrange=4k-64k --direct=1 --ioengine=libaio --iodepth=8
+verified rand-direct $random --rw=randwrite --bsrange=4k-64k --direct=1 --ioengine=libaio \
+    --iodepth=8
 verified mixed-direct $random --rw=randrw --bs=16k --direct=1 --ioengine=libaio --iodepth=4
 
 # A large file.
