@@ -240,8 +240,10 @@ static int write_batch(struct journal *j, const struct batch *b)
 {
     struct file *file = j->files[b->file];
     uint64_t end = b->offset + b->size;
+    bool grows = end > j->allocated_bytes[b->file];
+    struct iovec iov = { b->buf, b->size };
     int r;
-    if (end > j->allocated_bytes[b->file]) {
+    if (grows) {
         uint64_t step = step_of(&j->options), size = (end + step - 1) / step * step;
         r = grow(file, j->allocated_bytes[b->file], size);
         if (r < 0) return r;
@@ -251,9 +253,12 @@ static int write_batch(struct journal *j, const struct batch *b)
         r = write_header(file, &j->options, b->epoch, b->nonce, b->first_lsn);
         if (r < 0) return r;
     }
-    r = file_write(file, b->buf, b->size, b->offset);
-    if (r < 0) return r;
-    return MUTANT(SKIP_INDEX_SYNC) ? 0 : file_sync(file);
+    bool skips_sync = MUTANT(SKIP_INDEX_SYNC);
+    /* One request where nothing but the batch has to become durable. */
+    if (!grows && !b->begins_epoch && !skips_sync)
+        return file_writev_durable(file, &iov, 1, b->offset);
+    r = file_writev(file, &iov, 1, b->offset);
+    return r < 0 || skips_sync ? r : file_sync(file);
 }
 
 static int write_fiber(void *arg)
