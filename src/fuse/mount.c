@@ -356,16 +356,36 @@ static int session_open(struct mount *m)
     return 0;
 }
 
+/* The device number of the mount, from the kernel's list: a stat() of the mount point would be a
+ * request to this very process, and a process that is killed while it waits for its own answer can
+ * never end. */
+static bool mount_device(const struct mount *m, unsigned *ret_major, unsigned *ret_minor)
+{
+    FILE *f = fopen("/proc/self/mountinfo", "re");
+    char line[8192], at[4096];
+    bool is_found = false;
+    while (f && fgets(line, sizeof line,
+                      f)) { /* later ones are on top; a path with blanks is not found */
+        unsigned major, minor;
+        if (sscanf(line, "%*d %*d %u:%u %*s %4095s", &major, &minor, at) != 3) continue;
+        if (strcmp(at, m->mountpoint) != 0) continue;
+        *ret_major = major;
+        *ret_minor = minor;
+        is_found = true;
+    }
+    if (f) fclose(f);
+    return is_found;
+}
+
 /* The kernel's default of 128 KiB keeps one request under way; as root it can be told to read
  * further ahead. */
 static int readahead_raise(void *arg)
 {
     struct mount *m = arg;
-    struct stat st;
-    if (stat(m->mountpoint, &st) != 0) return 0;
+    unsigned major, minor;
+    if (!mount_device(m, &major, &minor)) return 0;
     char path[128];
-    snprintf(path, sizeof path, "/sys/class/bdi/%u:%u/read_ahead_kb",
-             (unsigned)(st.st_dev >> 8 & 0xfff), (unsigned)(st.st_dev & 0xff));
+    snprintf(path, sizeof path, "/sys/class/bdi/%u:%u/read_ahead_kb", major, minor);
     FILE *f = fopen(path, "w");
     if (!f) return 0;
     fprintf(f, "%llu\n", (unsigned long long)(m->settings->readahead_bytes / KIB));
