@@ -31,8 +31,7 @@ int mgmtd_validate_config(const struct mgmtd *m, struct arena *arena, enum node_
 void mgmtd_take_config(struct mgmtd *m, uint64_t version, struct bytes toml)
 {
     if (version <= m->self.config_version) return;
-    int r =
-        m->node->take_config ? m->node->take_config(m->node->config_arg, m->node, toml) : 0;
+    int r = m->node->take_config ? m->node->take_config(m->node->config_arg, m->node, toml) : 0;
     m->self.config_version = version;
     m->self.config_status = r < 0 ? CONFIG_FAILED : CONFIG_NORMAL;
 }
