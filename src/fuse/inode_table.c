@@ -92,6 +92,23 @@ void mount_inode_update(struct mount_inode *mi, const struct inode *inode)
     free(mi->inode.layout.chains.items);
     mi->inode = copy;
     mi->is_known = true;
+    mi->heard_ns = node_now_ns(mi->mount->node);
+    mi->is_touched_here = false;
+}
+
+void mount_directory_touched(struct mount *m, fuse_ino_t directory, int64_t time_ns)
+{
+    struct mount_inode *mi = mount_inode_find(m, directory);
+    if (!mi || !mi->is_known) return;
+    mi->inode.mtime_ns = MAX_OF(mi->inode.mtime_ns, time_ns);
+    mi->inode.ctime_ns = MAX_OF(mi->inode.ctime_ns, time_ns);
+    mi->is_touched_here = true;
+}
+
+void mount_directory_changed(struct mount *m, fuse_ino_t directory)
+{
+    struct mount_inode *mi = mount_inode_find(m, directory);
+    if (mi) mi->heard_ns = 0;
 }
 
 uint64_t mount_inode_length(const struct mount_inode *mi)

@@ -64,8 +64,10 @@ struct mount_inode {
     uint32_t open_count;                 /* file handles */
     uint32_t cached_count, direct_count; /* answered handles, with the page cache and without */
     uint32_t pin_count;                  /* operations at work on it */
-    struct inode inode; /* as last heard from meta; symlink and chains point to owned memory */
-    bool is_known;      /* inode holds something */
+    struct inode inode;   /* as last heard from meta; symlink and chains point to owned memory */
+    uint64_t heard_ns;    /* when meta last told all of it, node_now_ns() */
+    bool is_touched_here; /* a directory whose times alone have changed since, by this mount */
+    bool is_known;        /* inode holds something */
     /* inode.change of what the kernel holds, or CHANGE_NONE. */
     uint64_t pages_change, attributes_change;
     int64_t read_ns;     /* access time of reads here, if meta has none later; 0: none */
@@ -103,6 +105,10 @@ void mount_inode_to_stat(struct mount_inode *mi, struct stat *st);
  * as it was before: if nobody else changed the file in between, the kernel's copies are up to date.
  */
 void mount_inode_followed(struct mount_inode *mi, uint64_t change, uint32_t generation);
+/* A file was made or removed in the directory by this mount at @time_ns: only its times change. */
+void mount_directory_touched(struct mount *m, fuse_ino_t directory, int64_t time_ns);
+/* More than that may have changed. */
+void mount_directory_changed(struct mount *m, fuse_ino_t directory);
 uint64_t mount_inode_length(const struct mount_inode *mi);
 /* Remembers the inode, counts a lookup and answers with the entry. */
 void reply_entry(struct mount *m, fuse_req_t req, const struct inode *inode);

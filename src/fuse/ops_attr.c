@@ -32,6 +32,22 @@ static void reply_attr(fuse_req_t req, struct mount_inode *mi)
     fuse_reply_attr(req, &st, S_ISLNK(st.st_mode) ? view.symlink_timeout : view.attr_timeout);
 }
 
+/* The kernel asks for a directory anew after each file that is made or removed in it, though only
+ * times have changed, and this mount knows them. It may keep the answer for as long as it could
+ * have kept the one before. */
+static bool reply_touched(fuse_req_t req, struct mount_inode *mi)
+{
+    struct user_view view = user_view(mi->mount, fuse_req_ctx(req)->uid);
+    if (!mi->is_touched_here || !mi->heard_ns) return false;
+    mi->is_touched_here = false;
+    double age_s = (double)(node_now_ns(mi->mount->node) - mi->heard_ns) / (double)SEC;
+    if (age_s >= view.attr_timeout) return false;
+    struct stat st;
+    mount_inode_to_stat(mi, &st);
+    fuse_reply_attr(req, &st, view.attr_timeout - age_s);
+    return true;
+}
+
 void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     struct mount *m = mount_of(req);
@@ -40,6 +56,7 @@ void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         return;
     }
     struct mount_inode *mi = mount_inode_get(m, ino);
+    if (reply_touched(req, mi)) return;
     struct user_view view = user_view(m, fuse_req_ctx(req)->uid);
     mount_inode_pin(mi);
     int r = 0;

@@ -141,6 +141,7 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
     int r = virt_is(parent) ? -ERR_META_NO_PERMISSION : check_writable(req);
     if (r >= 0) r = meta_call(m->meta, RPC_METHOD(meta, create), &arena, &create, &rep, NULL);
     if (r < 0) {
+        mount_directory_changed(m, parent);
         reply_error(req, r);
         return;
     }
@@ -148,6 +149,7 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
     struct mount_inode *mi = mount_inode_get(m, ino);
     mount_inode_pin(mi);
     mount_inode_update(mi, &rep.inode);
+    mount_directory_touched(m, parent, rep.created ? rep.inode.btime_ns : 0);
     bool replaces_session = writes && uuid_is_zero(mi->session);
     if (replaces_session) {
         mi->session = create.session;

@@ -63,6 +63,7 @@ static void create_node(fuse_req_t req, fuse_ino_t parent, const char *name, mod
     base_of_request(req, &create.base);
     int r = virt_is(parent) ? -ERR_META_NO_PERMISSION : check_writable(req);
     if (r >= 0) r = meta_call(m->meta, RPC_METHOD(meta, create), &arena, &create, &rep, NULL);
+    mount_directory_changed(m, parent);
     reply_inode(req, r, &rep.inode);
 }
 
@@ -127,6 +128,11 @@ static void remove_name(fuse_req_t req, fuse_ino_t parent, const char *name, enu
         struct mount_inode *mi = mount_inode_find(m, fuse_of_inode(rep.inode.id));
         if (mi) mount_inode_update(mi, &rep.inode);
     }
+    if (r >= 0 && kind == REMOVE_FILE) {
+        mount_directory_touched(m, parent, rep.inode.ctime_ns);
+    } else {
+        mount_directory_changed(m, parent);
+    }
     reply_error(req, MIN_OF(r, 0));
 }
 
@@ -165,6 +171,8 @@ void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t n
         if (r == -ERR_META_NOT_FOUND) r = 0;
     }
     if (r >= 0) r = meta_call(m->meta, RPC_METHOD(meta, rename), &arena, &mv, &rep, NULL);
+    mount_directory_changed(m, parent);
+    mount_directory_changed(m, new_parent);
     reply_error(req, MIN_OF(r, 0));
 }
 
@@ -179,6 +187,7 @@ void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t new_parent, const char *
     base_of_request(req, &ln.base);
     int r = virt_is(ino) || virt_is(new_parent) ? -ERR_META_NO_PERMISSION : check_writable(req);
     if (r >= 0) r = meta_call(m->meta, RPC_METHOD(meta, link), &arena, &ln, &rep, NULL);
+    mount_directory_changed(m, new_parent);
     reply_inode(req, r, &rep.inode);
 }
 
