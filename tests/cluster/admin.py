@@ -429,10 +429,18 @@ class Terminal:
         os.write(self.fd, text.encode())
 
     def end(self):
+        """At the prompt: a key that is typed while a command runs is not an end of input."""
         self.type("\x04")
-        _, status = os.waitpid(self.pid, 0)
+        result = []
+
+        def has_ended():
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                result.append(os.waitstatus_to_exitcode(status))
+            return pid != 0
+        wait_until(20, "the tool at the terminal ends", has_ended)
         os.close(self.fd)
-        return os.waitstatus_to_exitcode(status)
+        return result[0]
 
 
 def test_terminal(c):
@@ -448,8 +456,10 @@ def test_terminal(c):
     t.wait("sub  Directory  0x")
     t.type("nosuch\n")
     t.wait("Unknown method name: nosuch")
+    t.wait("/t > ")
     t.type("rm -r /t\n")
-    t.wait(" > ")
+    t.wait("rm -r /t")
+    t.wait("/t > ")
     if t.end() != 0:
         fail("a terminal's end is no failure")
 
