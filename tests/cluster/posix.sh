@@ -6,6 +6,7 @@ need_fuse
 need_root
 
 cases=$(dirname "$0")/../posix/run_cases.py
+chmod 755 "$TEST_DIR" # cases of other users go through it
 mkdir "$TEST_DIR/local"
 python3 "$cases" --seed "$TEST_SEED" "$TEST_DIR/local" || fail "the cases are wrong"
 up >/dev/null || fail "up"
