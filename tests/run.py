@@ -152,6 +152,17 @@ def end_session(pid):
         pass
 
 
+def stop_clusters(binary, directory):
+    """A cluster outlives its shell: what a test that was ended left must not burden the next."""
+    for entry in os.scandir(directory):
+        if os.path.exists(os.path.join(entry.path, "cluster.toml")):
+            try:
+                subprocess.run([binary, "down", "--dir", entry.path], timeout=120, check=False,
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            except subprocess.TimeoutExpired:
+                print("cannot stop the cluster in %s" % entry.path, file=sys.stderr)
+
+
 def unmount_below(directory):
     with open("/proc/self/mounts", encoding="utf-8") as f:
         points = [line.split()[1] for line in f]
@@ -179,6 +190,8 @@ def run_cluster_test(test, index, binary, results):
         process.wait()
         log.seek(0)
         output = log.read()
+    if status not in (0, SKIPPED):
+        stop_clusters(binary, directory)
     unmount_below(directory)
     shutil.rmtree(directory, ignore_errors=True)
     outcome = "ok" if status == 0 else "skip" if status == SKIPPED else "FAIL"
