@@ -166,6 +166,9 @@ static int create_txn(struct kv_txn *txn, void *arg)
         r = access_check(&op->actor, &dir, ACCESS_SEARCH);
         return r < 0 ? r : open_existing(txn, op, &entry);
     }
+    r = entry_find_retired(txn, op, &rep->inode);
+    if (r > 0) rep->created = 1;
+    if (r != 0) return MIN_OF(r, 0);
     r = access_check_entry(&op->actor, &dir, NULL);
     if (r < 0) return r;
     if (S_ISREG(req->mode) && op->new_layout.stripe == 0) {
@@ -253,7 +256,9 @@ static int link_txn(struct kv_txn *txn, void *arg)
     int found =
         load_parent_entry(txn, op->arena, req->parent, req->name, KV_SERIALIZABLE, &dir, &entry);
     if (found < 0) return found;
-    int r = inode_load_bare(txn, op->arena, req->inode, KV_SERIALIZABLE, &rep->inode);
+    int r = found ? 0 : entry_find_retired(txn, op, &rep->inode);
+    if (r != 0) return MIN_OF(r, 0);
+    r = inode_load_bare(txn, op->arena, req->inode, KV_SERIALIZABLE, &rep->inode);
     if (r < 0) return r;
     if (found) {
         bool is_replay = entry.inode == req->inode && !uuid_is_zero(entry.request) &&

@@ -81,6 +81,15 @@ int idem_find(struct kv_txn *txn, const struct op *op,
 void idem_store(struct kv_txn *txn, const struct op *op, const struct inode *inode,
                 uint64_t offset);
 
+/* An entry names the request that made it, so creations keep no record of their own. Before such an
+ * entry is removed, moved or replaced one is kept: a retry that comes late must not make it anew.
+ * @inode is as it was before. */
+void entry_retire(struct kv_txn *txn, const struct op *op, const struct stored_dentry *entry,
+                  const struct inode *inode);
+/* 1 and the inode when this request made an entry that is retired. */
+int entry_find_retired(struct kv_txn *txn, const struct op *op,
+                       struct inode *ret) fiber_fn must_check;
+
 int ids_take(struct meta *m, uint64_t *ret) fiber_fn must_check;
 /* Chains for a new file below a directory with @from. */
 int layout_choose(struct meta *m, struct arena *arena, const struct layout *from,
@@ -154,6 +163,8 @@ int idem_run(void *meta);     /* old idempotency records */
 /* One pass each, for tests and admin; they return how much they did or an error. */
 int collect_once(struct meta *m) fiber_fn must_check;
 int sessions_once(struct meta *m) fiber_fn must_check;
+/* Ends the sessions of all clients but those. */
+int sessions_prune(struct meta *m, const struct client_session_list *alive) fiber_fn must_check;
 int trims_once(struct meta *m, uint64_t age_ns) fiber_fn must_check;
 int idem_once(struct meta *m, uint64_t age_ns) fiber_fn must_check;
 /* True when this server works on @key of the background jobs: rendezvous over the live meta nodes.

@@ -129,3 +129,36 @@ void idem_store(struct kv_txn *txn, const struct op *op, const struct inode *ino
     struct idempotency_record record = { .time_ns = op->now_ns, .inode = *inode, .offset = offset };
     kv_set(txn, meta_key_bytes(&key), RECORD_ENCODE(op->arena, idempotency_record, &record));
 }
+
+void entry_retire(struct kv_txn *txn, const struct op *op, const struct stored_dentry *entry,
+                  const struct inode *inode)
+{
+    static const struct uuid nobody;
+    if (uuid_is_zero(entry->request)) return;
+    /* The inode has changed no earlier than its entry was made; no retry comes that late. */
+    int64_t age_ns = op->now_ns - inode->ctime_ns;
+    if (age_ns > 0 && (uint64_t)age_ns > op->meta->options.idempotency_ns) return;
+    struct meta_key key = key_idempotency(&nobody, &entry->request);
+    struct idempotency_record record = { .time_ns = op->now_ns, .inode = *inode };
+    kv_set(txn, meta_key_bytes(&key), RECORD_ENCODE(op->arena, idempotency_record, &record));
+}
+
+int entry_find_retired(struct kv_txn *txn, const struct op *op, struct inode *ret)
+{
+    static const struct uuid nobody;
+    if (uuid_is_zero(op->base->request)) return 0;
+    struct meta_key key = key_idempotency(&nobody, &op->base->request);
+    struct idempotency_record record;
+    struct bytes value;
+    int r = kv_get(txn, meta_key_bytes(&key), KV_SERIALIZABLE, op->arena, &value);
+    if (r <= 0) return r;
+    r = RECORD_DECODE(op->arena, idempotency_record, value, &record);
+    if (r < 0) return r;
+    r = inode_load(txn, op->arena, record.inode.id, KV_SERIALIZABLE, ret);
+    if (r < 0 && r != -ERR_META_NOT_FOUND) return r;
+    if (r == -ERR_META_NOT_FOUND) {
+        *ret = record.inode;
+        ret->nlink = 0;
+    }
+    return 1;
+}

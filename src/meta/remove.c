@@ -102,6 +102,7 @@ static int remove_txn(struct kv_txn *txn, void *arg)
     if (r < 0) return r == -ERR_META_NOT_FOUND ? -ERR_META_INCONSISTENT : r;
     r = access_check_entry(&op->actor, &dir, &rep->inode);
     if (r < 0) return r;
+    entry_retire(txn, op, &entry, &rep->inode);
     bool is_directory = S_ISDIR(rep->inode.mode);
     if (is_directory && req->kind == REMOVE_FILE) return -ERR_META_IS_DIRECTORY;
     if (!is_directory && req->kind == REMOVE_DIRECTORY) return -ERR_META_NOT_DIRECTORY;

@@ -127,6 +127,8 @@ static int rename_txn(struct kv_txn *txn, void *arg)
         rep->inode = from.inode;
         return 0;
     }
+    entry_retire(txn, op, &from.entry, &from.inode);
+    if (to.exists) entry_retire(txn, op, &to.entry, &to.inode);
     if (is_exchange) {
         r = move_inode(txn, op, &to, &from);
     } else {

@@ -6,7 +6,8 @@
  * every change of an entry, so that creations in one directory do not conflict DSUB inode
  * directory_links: number of subdirectories DENT parent name stored_dentry XATR inode name bytes,
  * as given INOS inode session                         stored_session: an open file of a client IDEM
- * client request                        idempotency_record: first answer of a change TRIM inode
+ * client request                        idempotency_record: first answer of a change; client 0: of
+ * a creation whose entry is gone TRIM inode
  * trim_record: a truncate whose chunks are still to go GCEN shard inode stored_gc: an unlinked
  * inode whose rest is to be collected SING inode-alloc                           u64: next free
  * inode id SING meta-format                           u32: META_FORMAT_VERSION; a newer one is

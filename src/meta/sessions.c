@@ -63,7 +63,9 @@ struct ending {
     struct arena *arena;
     uint64_t inode;
     struct uuid session;
-    uint64_t length;
+    bool writes;
+    int64_t now_ns;
+    uint64_t length; /* of what is stored; 0 for one who only read */
     uint32_t generation;
     struct inode loaded;
 };
@@ -90,8 +92,11 @@ static int ending_txn(struct kv_txn *txn, void *arg)
     if (r < 0 && r != -ERR_META_NOT_FOUND) return r;
     if (r >= 0 && inode.generation != e->generation)
         return -ERR_META_BUSY; /* truncated since: ask again */
-    if (r >= 0 && e->length > inode.length) {
-        inode.length = e->length;
+    if (r >= 0 && e->writes) {
+        /* What it wrote since its last settlement is there, inside the old length too: nobody's
+         * cache counts any more. */
+        inode.length = MAX_OF(inode.length, e->length);
+        inode.mtime_ns = inode.ctime_ns = e->now_ns;
         inode.change++;
         inode_store(txn, e->arena, &inode);
     }
@@ -111,6 +116,8 @@ static int prune_visit(void *arg, struct arena *arena, struct bytes key, struct 
     if (r < 0) return r;
     bool is_young = p->now_ns - s.opened_ns < (int64_t)m->options.session_grace_ns;
     if (is_young || client_is_alive(p, s.client)) return 0;
+    e.writes = s.writes;
+    e.now_ns = p->now_ns;
     r = kv_read_only(m->kv, ending_load_txn, &e);
     if (r < 0 && r != -ERR_META_NOT_FOUND) return r;
     if (r >= 0 && s.writes) {
@@ -135,8 +142,12 @@ int sessions_once(struct meta *m)
     struct rpc_options options = { .arena = &arena, .timeout_ns = 5 * SEC };
     int r = mgmtd_client_call(m->mgmtd, RPC_METHOD(mgmtd, list_sessions), &options, &req, &rep);
     if (r < 0) return r;
-    if (rep.bootstrapping) return 0;
-    struct prune p = { .meta = m, .alive = rep.sessions, .now_ns = (int64_t)node_wall_ns(m->node) };
+    return rep.bootstrapping ? 0 : sessions_prune(m, &rep.sessions);
+}
+
+int sessions_prune(struct meta *m, const struct client_session_list *alive)
+{
+    struct prune p = { .meta = m, .alive = *alive, .now_ns = (int64_t)node_wall_ns(m->node) };
     return scan_all(m, "INOS", prune_visit, &p);
 }
 
