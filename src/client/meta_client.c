@@ -13,6 +13,7 @@
 enum { SYMLINK_COUNT_MAX = 40, META_NODE_COUNT_MAX = 256 };
 #define PAUSE_MIN_NS (5 * MSEC)
 #define PAUSE_MAX_NS (1 * SEC)
+#define LIVE_LOOK_NS (50 * MSEC)
 
 struct meta_client {
     struct node *node;
@@ -68,6 +69,67 @@ static uint32_t choose_node(const struct meta_client *c, uint32_t turn)
     return live[(c->preference + turn) % count];
 }
 
+/* ---- one attempt ---- */
+
+struct attempt {
+    struct meta_client *client;
+    uint32_t node_id;
+    const struct rpc_method *method;
+    struct rpc_options options;
+    const void *request;
+    void *reply;
+    struct wait_queue ended;
+    bool is_done;
+    int result;
+};
+
+static int attempt_fiber(void *arg)
+{
+    struct attempt *a = arg;
+    struct mgmtd_client *mgmtd = a->client->mgmtd;
+    struct net_address address;
+    a->result = routing_address(mgmtd_client_routing(mgmtd), a->node_id, &address);
+    if (a->result >= 0) {
+        struct rpc_target target = { mgmtd_client_pool(mgmtd), &address, RPC_CONTROL };
+        a->result = rpc_call(target, &meta_service, a->method, &a->options, a->request, a->reply);
+    }
+    a->is_done = true;
+    wait_queue_wake_all(&a->ended);
+    return 0;
+}
+
+static bool is_live(const struct meta_client *c, uint32_t node_id)
+{
+    const struct node_info *node = map_get(&mgmtd_client_routing(c->mgmtd)->nodes, node_id);
+    return node && node->status == NODE_HEARTBEAT_CONNECTED;
+}
+
+static int wait_a_while(struct wait_queue *q)
+{
+    FIBER_TIMEOUT(LIVE_LOOK_NS);
+    return wait_queue_wait(q, "answer of a metadata service");
+}
+
+/* Until it is answered, or its time is over, or the cluster manager says that the service is gone:
+ * one that hangs would hold every call for the whole time of an attempt. */
+static int attempt_run(struct attempt *a)
+{
+    wait_queue_init(&a->ended);
+    cleanup_scope_ struct scope scope;
+    scope_init(&scope, NULL);
+    int r = fiber_spawn(&scope, "meta-call", attempt_fiber, a);
+    bool was_live = is_live(a->client, a->node_id);
+    while (r >= 0 && !a->is_done) {
+        r = wait_a_while(&a->ended);
+        if (a->is_done) break;
+        if (r == -ERR_TIMEOUT && fiber_remaining_ns()) r = 0;
+        if (r >= 0 && was_live && !is_live(a->client, a->node_id)) r = -ERR_NOT_AVAILABLE;
+    }
+    if (a->is_done) r = a->result;
+    /* A server that stops says so too; only we know whether we were cancelled. */
+    return r == -ERR_CANCELED && !fiber_is_cancelled() ? -ERR_RPC_REQUEST_REFUSED : r;
+}
+
 static bool is_retryable(int r)
 {
     enum error_action action = error_action(r);
@@ -83,14 +145,16 @@ int meta_call(struct meta_client *c, const struct rpc_method *method, struct are
     for (uint32_t turn = 0;; turn++) {
         int r = -ERR_META_SERVICE_NOT_AVAILABLE;
         uint32_t node_id = choose_node(c, turn);
-        struct net_address address;
-        if (node_id && routing_address(mgmtd_client_routing(c->mgmtd), node_id, &address) >= 0) {
-            struct rpc_target target = { mgmtd_client_pool(c->mgmtd), &address, RPC_CONTROL };
-            struct rpc_options options = { .arena = arena,
-                                           .timeout_ns = c->options.attempt_timeout_ns,
-                                           .ret_error_text = ret_error_text };
-            r = rpc_call(target, &meta_service, method, &options, request, reply);
-        }
+        struct attempt attempt = { .client = c,
+                                   .node_id = node_id,
+                                   .method = method,
+                                   .options = { .arena = arena,
+                                                .timeout_ns = MIN_OF(c->options.attempt_timeout_ns,
+                                                                     fiber_remaining_ns()),
+                                                .ret_error_text = ret_error_text },
+                                   .request = request,
+                                   .reply = reply };
+        if (node_id) r = attempt_run(&attempt);
         if (r >= 0 || !is_retryable(r)) {
             if (turn && node_id) c->preference += turn;
             return r;

@@ -37,8 +37,9 @@ struct chunk_read {
 };
 struct read_options {
     enum target_choice choice;
-    uint32_t target_index; /* TARGET_INDEX: position in the chain */
-    uint32_t flags;        /* io_flags */
+    uint32_t target_index;      /* TARGET_INDEX: position in the chain */
+    uint32_t flags;             /* io_flags */
+    uint32_t *ret_absent_count; /* NULL, or raised by the reads that found no chunk */
 };
 /* Any number of reads; 0 when each has its status set (CHUNK_NOT_FOUND is fine), else the first
  * error. */

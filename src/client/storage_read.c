@@ -306,7 +306,9 @@ int chunks_read(struct storage_client *c, struct chunk_read *reads, uint32_t cou
     if (r == 0) r = run_rounds(&call);
     free(call.readings);
     for (uint32_t i = 0; i < count && r >= 0; i++) {
-        if (reads[i].status < 0 && reads[i].status != -ERR_CHUNK_NOT_FOUND) r = reads[i].status;
+        bool is_absent = reads[i].status == -ERR_CHUNK_NOT_FOUND;
+        if (is_absent && call.options->ret_absent_count) ++*call.options->ret_absent_count;
+        if (reads[i].status < 0 && !is_absent) r = reads[i].status;
     }
     return r;
 }
