@@ -16,7 +16,7 @@
     S(TEXT_LIST, mgmtd, "mgmtd_server_addresses", "", NODE, "addresses of the cluster managers")   \
     S(BOOL, allow_other, "allow_other", "true", NODE,                                              \
       "other users than the mounting one may enter")                                               \
-    S(DURATION, timeout_ns, "timeout", "60s", HOT,                                                 \
+    S(DURATION, timeout_ns, "timeout", "2min", HOT,                                                \
       "an operation that takes longer fails with EIO")                                             \
     S(DOUBLE, attr_timeout, "attr_timeout", "30", HOT,                                             \
       "seconds that the kernel trusts attributes")                                                 \

@@ -3,7 +3,9 @@
 
 #include "base/check.h"
 #include "loop/file.h"
+#include "loop/mount_table.h"
 #include <errno.h>
+#include <linux/fuse.h>
 #include <poll.h>
 #include <stdio.h>
 #include <sys/mount.h>
@@ -24,7 +26,9 @@ struct request {
     struct mount *mount;
     struct request_buffer *buffer;
     struct fuse_buf buf;
-    uint64_t serial;
+    uint64_t unique;     /* the kernel's number of it */
+    struct fiber *fiber; /* NULL until it runs */
+    bool is_interrupted;
 };
 
 struct mount *mount_of(fuse_req_t req)
@@ -37,8 +41,9 @@ void reply_error(fuse_req_t req, int r)
     struct mount *m = mount_of(req);
     if (r < 0) ++*m->metric_errors;
     int eno = error_to_errno(r);
-    if (eno == ETIMEDOUT) eno = EIO; /* what programs understand */
-    fuse_reply_err(req, eno);
+    /* What would pass with time did not pass in time: programs understand EIO. */
+    if (error_action(r) != ACTION_FAIL || eno == EAGAIN) eno = EIO;
+    fuse_reply_err(req, r < 0 ? eno : 0);
 }
 
 struct user_info user_of(fuse_req_t req)
@@ -52,7 +57,6 @@ void base_of_request(fuse_req_t req, struct meta_base *base)
     struct user_info user = user_of(req);
     meta_base_init(mount_of(req)->meta, &user, base);
     base->flags = META_KERNEL_CHECKED; /* mounted with default_permissions */
-    request_interruptible(req);
 }
 
 int check_writable(fuse_req_t req)
@@ -67,33 +71,36 @@ int check_writable(fuse_req_t req)
 
 struct interrupt {
     struct mount *mount;
-    struct fiber *fiber;
-    uint64_t serial;
+    uint64_t unique;
 };
 
 static int interrupt_run(void *arg)
 {
     struct interrupt *i = arg;
     int r = fiber_sleep(INTERRUPT_GRACE_NS);
-    const struct request *request = map_get(&i->mount->running, (uintptr_t)i->fiber);
-    if (r >= 0 && request && request->serial == i->serial) fiber_cancel(i->fiber);
+    const struct request *request = map_get(&i->mount->running, i->unique);
+    if (r >= 0 && request && request->fiber) fiber_cancel(request->fiber);
     free(i);
     return 0;
 }
 
-static void on_interrupt(fuse_req_t req, void *fiber)
+/* True when it was an interrupt, which has no answer. What is interrupted was read before it, so if
+ * it is not running it has been answered. */
+static bool take_interrupt(struct mount *m, const struct fuse_buf *buf)
 {
-    struct mount *m = mount_of(req);
-    const struct request *request = map_get(&m->running, (uintptr_t)fiber);
-    if (!request) return;
+    struct fuse_in_header head;
+    struct fuse_interrupt_in in;
+    if (buf->size < sizeof head + sizeof in) return false;
+    memcpy(&head, buf->mem, sizeof head);
+    if (head.opcode != FUSE_INTERRUPT) return false;
+    memcpy(&in, (const uint8_t *)buf->mem + sizeof head, sizeof in);
+    struct request *request = map_get(&m->running, in.unique);
+    if (!request || request->is_interrupted) return true;
+    request->is_interrupted = true;
     struct interrupt *i = new_zero(struct interrupt);
-    *i = (struct interrupt){ m, fiber, request->serial };
+    *i = (struct interrupt){ m, in.unique };
     if (fiber_spawn(&m->requests, "interrupt", interrupt_run, i) < 0) free(i);
-}
-
-void request_interruptible(fuse_req_t req)
-{
-    fuse_req_interrupt_func(req, on_interrupt, fiber_self());
+    return true;
 }
 
 /* ---- notifications, on a helper thread ---- */
@@ -168,19 +175,24 @@ static void buffers_free(struct mount *m)
     }
 }
 
-static int request_run(void *arg)
+static void request_free(struct request *r)
 {
-    struct request *r = arg;
     struct mount *m = r->mount;
-    {
-        FIBER_TIMEOUT(m->settings->timeout_ns);
-        map_put(&m->running, (uintptr_t)fiber_self(), r);
-        fuse_session_process_buf(m->session, &r->buf);
-        map_remove(&m->running, (uintptr_t)fiber_self());
-    }
+    if (map_get(&m->running, r->unique) == r) map_remove(&m->running, r->unique);
     list_push_front(&m->free_buffers, &r->buffer->link);
     fiber_semaphore_give(&m->request_slots, 1);
     free(r);
+}
+
+static int request_run(void *arg)
+{
+    struct request *r = arg;
+    r->fiber = fiber_self();
+    {
+        FIBER_TIMEOUT(r->mount->settings->timeout_ns);
+        fuse_session_process_buf(r->mount->session, &r->buf);
+    }
+    request_free(r);
     return 0;
 }
 
@@ -194,6 +206,22 @@ static int request_receive(struct mount *m, struct request_buffer *buffer, struc
     return n == -EAGAIN || n == -EINTR ? 0 : error_from_errno(-n);
 }
 
+/* A fiber for it, which owns the buffer. */
+static int request_start(struct mount *m, struct request_buffer *buffer, const struct fuse_buf *buf)
+{
+    struct fuse_in_header head = { 0 };
+    memcpy(&head, buffer->memory, MIN_OF(buf->size, sizeof head));
+    struct request *req = new_zero(struct request);
+    *req = (struct request){ .mount = m, .buffer = buffer, .buf = *buf, .unique = head.unique };
+    req->buf.mem = buffer->memory;
+    /* What needs no answer, as forget, has number 0. */
+    if (req->unique) map_put(&m->running, req->unique, req);
+    ++*m->metric_requests;
+    int r = fiber_spawn(&m->requests, "fuse", request_run, req);
+    if (r < 0) request_free(req);
+    return r;
+}
+
 static int serve_requests(struct mount *m)
 {
     int fd = fuse_session_fd(m->session);
@@ -202,28 +230,18 @@ static int serve_requests(struct mount *m)
         if (r < 0) return r;
         struct request_buffer *buffer = buffer_get(m);
         struct fuse_buf buf;
-        while ((r = request_receive(m, buffer, &buf)) == 0) {
-            r = fd_wait(m->node, fd, POLLIN);
+        while ((r = request_receive(m, buffer, &buf)) >= 0) {
+            if (r > 0 && !take_interrupt(m, &buf)) break;
+            if (r == 0) r = fd_wait(m->node, fd, POLLIN);
             if (r < 0) break;
         }
-        if (r <= 0) {
-            list_push_front(&m->free_buffers, &buffer->link);
-            fiber_semaphore_give(&m->request_slots, 1);
-            return r;
-        }
-        ++*m->metric_requests;
-        struct request *req = new_zero(struct request);
-        *req = (struct request){
-            .mount = m, .buffer = buffer, .buf = buf, .serial = ++m->last_serial
-        };
-        req->buf.mem = buffer->memory;
-        r = fiber_spawn(&m->requests, "fuse", request_run, req);
         if (r < 0) {
             list_push_front(&m->free_buffers, &buffer->link);
             fiber_semaphore_give(&m->request_slots, 1);
-            free(req);
             return r;
         }
+        r = request_start(m, buffer, &buf);
+        if (r < 0) return r;
     }
 }
 
@@ -320,14 +338,26 @@ static const struct fuse_lowlevel_ops operations = {
     .removexattr = op_removexattr,
 };
 
-/* A killed daemon leaves a mount that answers nobody. */
-static void clear_stale_mount(struct mount *m, const char *path)
+static int mount_point_state(void *mountpoint)
 {
-    struct stat st;
-    if (stat(path, &st) == 0 || errno != ENOTCONN) return;
+    return mount_is_ours(mountpoint) ? 1 + mount_answers(mountpoint) : 0;
+}
+
+/* A killed daemon leaves a mount that answers nobody. It goes just before the new one comes, and
+ * not earlier: below it is a directory of this host, and what programs wrote there meanwhile would
+ * be hidden. */
+static int clear_stale_mount(struct mount *m)
+{
+    int state = blocking_run(m->node, mount_point_state, m->mountpoint);
+    if (state <= 0) return state;
+    if (state == 2)
+        return log_error(&m->node->log, -ERR_BUSY, "%s: a c3fs that runs is mounted there",
+                         m->mountpoint);
     log_warn(&m->node->log, 0, "%s was left mounted by a process that is gone: unmounting it",
-             path);
-    umount2(path, MNT_DETACH);
+             m->mountpoint);
+    if (mount_clear(m->mountpoint)) return 0;
+    return log_error(&m->node->log, -ERR_BUSY, "%s: the stale mount cannot be taken away",
+                     m->mountpoint);
 }
 
 static int session_open(struct mount *m)
@@ -344,6 +374,12 @@ static int session_open(struct mount *m)
     if (!m->session)
         return log_error(&m->node->log, -ERR_INVALID_CONFIG, "libfuse refused the options %s",
                          options);
+    int r = clear_stale_mount(m);
+    if (r < 0) {
+        fuse_session_destroy(m->session);
+        m->session = NULL;
+        return r;
+    }
     if (fuse_session_mount(m->session, m->mountpoint) != 0) {
         fuse_session_destroy(m->session);
         m->session = NULL;
@@ -422,6 +458,17 @@ static int token_read(struct mount *m, struct auth_identity *ret)
     return 0;
 }
 
+/* Its real path, owned by the caller; NULL when it is no directory. A mount of ours is not touched:
+ * its daemon may be gone. */
+static char *mount_point_resolve(const char *path)
+{
+    struct stat st;
+    char *real = realpath(path, NULL);
+    if (real && (mount_is_ours(real) || (stat(real, &st) == 0 && S_ISDIR(st.st_mode)))) return real;
+    free(real);
+    return NULL;
+}
+
 static int check_settings(struct mount *m)
 {
     const struct fuse_settings *s = m->settings;
@@ -432,10 +479,8 @@ static int check_settings(struct mount *m)
     if (strlen(s->cluster_id) >= 32)
         return log_error(log, -ERR_INVALID_CONFIG, "cluster_id '%s' has 32 bytes or more",
                          s->cluster_id);
-    clear_stale_mount(m, s->mountpoint);
-    m->mountpoint = realpath(s->mountpoint, NULL);
-    struct stat st;
-    if (!m->mountpoint || stat(m->mountpoint, &st) != 0 || !S_ISDIR(st.st_mode))
+    m->mountpoint = mount_point_resolve(s->mountpoint);
+    if (!m->mountpoint)
         return log_error(log, -ERR_INVALID_CONFIG,
                          "mountpoint %s is not a directory: create it first", s->mountpoint);
     return 0;

@@ -19,7 +19,7 @@
 
 enum {
     MOUNT_REQUEST_BYTES = (1 << 20) + 8192,
-    MOUNT_REQUEST_COUNT_MAX = 512,
+    MOUNT_REQUEST_COUNT_MAX = 2048, /* while all wait for a server, interrupts are not read */
     MOUNT_NOTICE_COUNT_MAX = 4
 };
 
@@ -46,8 +46,7 @@ struct mount {
     struct scope requests;
     struct fiber_semaphore request_slots, notice_slots;
     struct list free_buffers;
-    struct map running; /* address of a fiber -> its struct request, for interrupts */
-    uint64_t last_serial;
+    struct map running; /* the kernel's number -> struct request *, for interrupts */
     struct user_config *users;
     uint64_t mounted_ns; /* wall clock, times of virtual files */
     char *mountpoint;    /* real path */
@@ -110,6 +109,8 @@ void mount_directory_touched(struct mount *m, fuse_ino_t directory, int64_t time
 /* More than that may have changed. */
 void mount_directory_changed(struct mount *m, fuse_ino_t directory);
 uint64_t mount_inode_length(const struct mount_inode *mi);
+/* Asks meta for it anew. 1 when it is gone there, and so has no name any more (nlink 0). */
+int mount_inode_refresh(fuse_req_t req, struct mount_inode *mi) fiber_fn must_check;
 /* Remembers the inode, counts a lookup and answers with the entry. */
 void reply_entry(struct mount *m, fuse_req_t req, const struct inode *inode);
 void inode_table_done(struct mount *m);
@@ -120,8 +121,6 @@ struct mount *mount_of(fuse_req_t req);
 void reply_error(fuse_req_t req, int r); /* r: 0 or a negative status */
 struct user_info user_of(fuse_req_t req);
 void base_of_request(fuse_req_t req, struct meta_base *base);
-/* A signal to the caller cancels the running fiber if it has not finished a second later. */
-void request_interruptible(fuse_req_t req);
 /* -ERR_READ_ONLY_MODE when the mount or the user's view is read-only. */
 int check_writable(fuse_req_t req);
 /* Drops the kernel's attributes of an inode; waits for it. */

@@ -40,16 +40,11 @@ void session_end(struct mount *m, uint64_t inode, struct uuid session)
     end_add(m, (struct open_file){ .inode = inode, .session = session });
 }
 
-/* A file that is unlinked keeps any session to its last handle, readers' too. */
-static bool session_is_needed(const struct mount_inode *mi)
-{
-    bool serves_readers = !mi->session_writes || mi->inode.nlink == 0;
-    return serves_readers ? mi->open_count > 0 : mi->writer_count > 0;
-}
-
+/* To the last handle, also of readers: another mount may unlink the file unheard, and then the
+ * session is what keeps the chunks. */
 void session_end_unused(struct mount_inode *mi)
 {
-    if (uuid_is_zero(mi->session) || session_is_needed(mi)) return;
+    if (uuid_is_zero(mi->session) || mi->open_count) return;
     session_end(mi->mount, mi->id, mi->session);
     mi->session = (struct uuid){ 0 };
 }

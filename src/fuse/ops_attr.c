@@ -5,7 +5,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-static int stat_inode(fuse_req_t req, struct mount_inode *mi)
+int mount_inode_refresh(fuse_req_t req, struct mount_inode *mi)
 {
     cleanup_arena_ struct arena arena = { 0 };
     struct stat_request st = { .inodes = { &mi->id, 1 } };
@@ -18,7 +18,7 @@ static int stat_inode(fuse_req_t req, struct mount_inode *mi)
         /* Removed, but somebody here still holds it: it has no name any more. */
         if (!mi->is_known) return -ERR_META_STALE;
         mi->inode.nlink = 0;
-        return 0;
+        return 1;
     }
     mount_inode_update(mi, &rep.inodes.items[0]);
     return 0;
@@ -63,7 +63,7 @@ void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     if (view.flush_on_stat && view.sync_on_stat && writes_are_dirty(mi)) {
         r = writes_settle(mi);
     } else {
-        r = stat_inode(req, mi);
+        r = mount_inode_refresh(req, mi);
     }
     if (r < 0) {
         reply_error(req, r);

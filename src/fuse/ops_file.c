@@ -174,11 +174,33 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 
 /* ---- bytes ---- */
 
+/* Chunks that are absent are a hole, or were collected after another mount had unlinked the file:
+ * what that mount removed must not be read as zeros. Collection waits for a while after the unlink,
+ * so to have heard of the file as late as a second ago is enough. */
+static int check_not_collected(fuse_req_t req, struct mount_inode *mi)
+{
+    if (mi->inode.nlink && node_now_ns(mi->mount->node) - mi->heard_ns < SEC) return 0;
+    int r = mount_inode_refresh(req, mi);
+    bool is_kept = mi->inode.nlink || !uuid_is_zero(mi->session);
+    return r > 0 || (r == 0 && !is_kept) ? -ERR_META_STALE : r;
+}
+
+static ssize_t read_file(fuse_req_t req, struct mount_inode *mi, void *to, size_t size,
+                         uint64_t offset)
+{
+    struct mount *m = mi->mount;
+    uint32_t absent_count = 0;
+    struct read_options options = { .choice = TARGET_SPREAD, .ret_absent_count = &absent_count };
+    ssize_t n = file_read_chunks(m->storage, m->routing, &mi->inode, mount_inode_length(mi), to,
+                                 size, offset, &options);
+    int r = n >= 0 && absent_count ? check_not_collected(req, mi) : 0;
+    return r < 0 ? r : n;
+}
+
 void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
 {
     struct mount_inode *mi = file_of(fi)->mi;
     struct mount *m = mi->mount;
-    request_interruptible(req);
     mount_inode_pin(mi);
     cleanup_(freep) char *buf = xmalloc(size);
     int locked = fiber_rwlock_read(&mi->io);
@@ -189,8 +211,7 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct f
             memset(buf, 0, size);
             n = (ssize_t)size;
         } else if (n >= 0) {
-            n = file_read_chunks(m->storage, m->routing, &mi->inode, mount_inode_length(mi), buf,
-                                 size, (uint64_t)offset, NULL);
+            n = read_file(req, mi, buf, size, (uint64_t)offset);
         }
         fiber_rwlock_unlock(&mi->io);
     }
@@ -257,7 +278,6 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off
 {
     struct mount_file *f = file_of(fi);
     struct mount_inode *mi = f ? f->mi : mount_inode_find(mount_of(req), ino);
-    request_interruptible(req);
     if (!mi) {
         reply_error(req, -ERR_META_STALE);
         return;
@@ -292,7 +312,6 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off
 static void settle_and_reply(fuse_req_t req, struct fuse_file_info *fi)
 {
     struct mount_inode *mi = file_of(fi)->mi;
-    request_interruptible(req);
     mount_inode_pin(mi);
     int r = writes_settle(mi), lost = writes_take_error(mi);
     reply_error(req, lost < 0 ? lost : MIN_OF(r, 0));
@@ -362,7 +381,6 @@ void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t 
     bool keeps_size = mode & FALLOC_FL_KEEP_SIZE;
     bool zeroes = mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE);
     int known = FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE;
-    request_interruptible(req);
     if (mode & ~known || offset < 0 || length <= 0) {
         reply_error(req, mode & ~known ? -ERR_NOT_SUPPORTED : -ERR_INVALID_ARG);
         return;

@@ -3,7 +3,7 @@
 
 #include "base/check.h"
 #include "base/units.h"
-#include "supervisor/mounts.h"
+#include "loop/mount_table.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -89,7 +89,9 @@ void child_start(struct child *child, const struct log *log)
         set_phase(child, CHILD_DONE, TIME_NEVER);
         return;
     }
-    if (plan->mount && !mount_clear(plan->mount)) {
+    /* A later one takes the stale mount away itself, when it is ready to mount. */
+    bool is_first = child->restart_count == 0;
+    if (plan->mount && is_first && !mount_clear(plan->mount)) {
         log_warn(log, -ERR_BUSY, "%s: a stale mount at %s cannot be taken away", plan->name,
                  plan->mount);
     }

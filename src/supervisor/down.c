@@ -1,5 +1,5 @@
 /* down.c - c3fs down and c3fs status. */
-#include "supervisor/mounts.h"
+#include "loop/mount_table.h"
 #include "supervisor/report.h"
 #include "supervisor/supervisor.h"
 

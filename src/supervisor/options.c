@@ -1,6 +1,7 @@
 /* options.c - flags of up, down and status. */
 #include "supervisor/options.h"
 
+#include "base/units.h"
 #include "supervisor/files.h"
 #include <errno.h>
 #include <unistd.h>
@@ -175,6 +176,10 @@ static int check_settings(const struct cluster_settings *s, struct arena *arena,
     if (s->replica_count > s->storage_count) {
         *ret_error = arena_printf(arena, "%u replicas need as many storages; there are %u",
                                   s->replica_count, s->storage_count);
+        return -ERR_CONFIG_INVALID_VALUE;
+    }
+    if (s->timeout_ns < SEC) {
+        *ret_error = "option '--timeout' must be at least 1s";
         return -ERR_CONFIG_INVALID_VALUE;
     }
     uint64_t chunk = s->chunk_bytes;

@@ -13,7 +13,9 @@
     S(TEXT, mount, "mount", "", HOT, "where it is mounted; empty: /mnt/c3fs, or ~/mnt/c3fs")       \
     S(U32, port_base, "port_base", "18000", HOT, "first port of the cluster's block")              \
     S(BOOL, one_process, "one_process", "false", HOT, "all services in one process")               \
-    S(BOOL, no_mount, "no_mount", "false", HOT, "nothing is mounted")
+    S(BOOL, no_mount, "no_mount", "false", HOT, "nothing is mounted")                              \
+    S(DURATION, timeout_ns, "timeout", "2min", HOT,                                                \
+      "an operation on the mount that waits longer for servers fails with EIO")
 SETTINGS_STRUCT(cluster_settings, CLUSTER_SETTINGS)
 extern const struct setting cluster_settings_table[];
 

@@ -3,8 +3,8 @@
 #include "supervisor/options.h"
 
 #include "base/check.h"
+#include "loop/mount_table.h"
 #include "supervisor/files.h"
-#include "supervisor/mounts.h"
 #include "supervisor/plan.h"
 #include "supervisor/process.h"
 #include "supervisor/state.h"
@@ -102,6 +102,7 @@ static void test_refused(void **state)
         { "--port-base 80", ERR_CONFIG_INVALID_VALUE, "'--port-base' must be from 1024 to" },
         { "--chunk-size 3MB", ERR_CONFIG_INVALID_VALUE, "power of two" },
         { "--one-process=yes", ERR_CONFIG_INVALID_TYPE, "is not true or false" },
+        { "--timeout 0s", ERR_CONFIG_INVALID_VALUE, "must be at least 1s" },
     };
     struct fixture *f = *state;
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {

@@ -5,6 +5,7 @@
 #include "supervisor/plan.h"
 
 #include "base/check.h"
+#include "base/units.h"
 #include "supervisor/files.h"
 #include <errno.h>
 #include <stdio.h>
@@ -131,10 +132,12 @@ static const char *fuse_config(struct maker *m)
     return arena_printf(m->arena,
                         "# made by c3fs up; changes are lost\n"
                         "cluster_id = %s\nmgmtd_server_addresses = [\"TCP://127.0.0.1:%u\"]\n"
-                        "token_file = %s\nmountpoint = %s\nallow_other = %s\n",
+                        "token_file = %s\nmountpoint = %s\nallow_other = %s\n"
+                        "timeout = \"%llums\"\n",
                         quoted(m, m->settings->cluster_id), port_of(m, MGMTD_PORT),
                         quoted(m, path_below(m, "token.txt")), quoted(m, m->plan->mount),
-                        may_allow_other(m) ? "true" : "false");
+                        may_allow_other(m) ? "true" : "false",
+                        (unsigned long long)(m->settings->timeout_ns / MSEC));
 }
 
 /* ---- children ---- */

@@ -9,9 +9,9 @@
 
 #include "base/check.h"
 #include "base/units.h"
+#include "loop/mount_table.h"
 #include "supervisor/child.h"
 #include "supervisor/files.h"
-#include "supervisor/mounts.h"
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>

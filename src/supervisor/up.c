@@ -4,8 +4,8 @@
 
 #include "base/log.h"
 #include "base/units.h"
+#include "loop/mount_table.h"
 #include "supervisor/files.h"
-#include "supervisor/mounts.h"
 #include "supervisor/report.h"
 #include "supervisor/supervise.h"
 #include <errno.h>

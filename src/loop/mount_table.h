@@ -1,5 +1,5 @@
-/* mounts.h - what is mounted where, asked of the kernel without touching the path: a path under a
- * mount whose daemon is gone or hangs would make the caller fail or hang as well.
+/* mount_table.h - what is mounted where, asked of the kernel without touching the path: a path
+ * under a mount whose daemon is gone or hangs would make the caller fail or hang as well.
  */
 #pragma once
 #include "base/arena.h"
@@ -9,6 +9,8 @@
 const char *mount_type(const char *path, struct arena *arena);
 /* Is a file system of ours there, alive or not? */
 bool mount_is_ours(const char *path);
+/* Does the topmost mount of ours at @path have a daemon? Waits for its answer. */
+bool mount_answers(const char *path);
 /* Takes our mounts away from @path, now for new users of the path and later for those who still
  * have a file open. False when one is left. */
 bool mount_clear(const char *path);

@@ -1,6 +1,8 @@
-/* mounts.c - /proc/self/mounts, and umount by root or by fusermount3. */
-#include "supervisor/mounts.h"
+/* mount_table.c - /proc/self/mounts, and umount by root or by fusermount3. */
+#include "loop/mount_table.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <sys/mount.h>
 #include <sys/wait.h>
@@ -52,6 +54,15 @@ bool mount_is_ours(const char *path)
     arena_init(&arena);
     const char *type = mount_type(path, &arena);
     return type && strcmp(type, "fuse.hf3fs") == 0;
+}
+
+bool mount_answers(const char *path)
+{
+    /* Opening asks the daemon, as attributes need not: the kernel may still hold those. */
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return errno != ENOTCONN && errno != ECONNABORTED;
+    close(fd);
+    return true;
 }
 
 /* For users who may not call umount(). */
