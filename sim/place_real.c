@@ -70,7 +70,7 @@ int place_child_main(int argc, char **argv)
     struct loop *loop = NULL;
     int r = loop_new((enum loop_backend)strtoul(argv[2], NULL, 10), &loop, NULL);
     if (r < 0) return 2;
-    c.node = node_new(loop, NULL, c.role.kind == ROLE_MGMTD ? "mgmtd" : "storage");
+    c.node = node_new(loop, NULL, role_kind_name(c.role.kind));
     r = loop_run_main(loop, c.node, child_fiber, &c);
     node_free(c.node);
     loop_free(loop);

@@ -17,7 +17,7 @@ void process_init(struct process *p, struct place *place, enum role_kind kind, u
 {
     *p = (struct process){ .place = place, .role = { .kind = kind, .node_id = node_id } };
     struct role *role = &p->role;
-    snprintf(p->name, sizeof p->name, "%s-%u", kind == ROLE_MGMTD ? "mgmtd" : "storage", node_id);
+    snprintf(p->name, sizeof p->name, "%s-%u", role_kind_name(kind), node_id);
     if (place->sim) {
         p->machine = sim_machine_new(place->sim, p->name);
         role->store = place->store;

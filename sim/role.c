@@ -1,11 +1,37 @@
-/* role.c - the two roles, over the parts that src/mgmtd and src/storage give. */
+/* role.c - the roles, over the parts that src/mgmtd, src/meta and src/storage give. */
 #include "sim/role.h"
 #include "cluster/cluster_init.h"
 #include "loop/file.h"
+#include "meta/meta.h"
 #include "mgmtd/mgmtd.h"
 #include "storage/storage.h"
 #include <stdio.h>
 #include <string.h>
+
+enum { MANAGER_COUNT_MAX = 4 };
+
+const char *role_kind_name(enum role_kind kind)
+{
+    switch (kind) {
+    case ROLE_MGMTD: return "mgmtd";
+    case ROLE_META: return "meta";
+    case ROLE_STORAGE: return "storage";
+    }
+    return "?";
+}
+
+/* The addresses of the cluster managers one by one; in @arena. */
+static struct setting_text_list managers_of(const struct role *role, struct arena *arena)
+{
+    const char **items = arena_array(arena, const char *, MANAGER_COUNT_MAX);
+    uint32_t count = 0;
+    for (const char *at = role->mgmtd; *at && count < MANAGER_COUNT_MAX;) {
+        size_t size = strcspn(at, ",");
+        items[count++] = arena_text(arena, bytes_of(at, size));
+        at += size + (at[size] == ',');
+    }
+    return (struct setting_text_list){ items, count };
+}
 
 /* ---- the cluster manager ---- */
 
@@ -25,7 +51,7 @@ static int tell_address(struct node *node, const struct role *role, const struct
     return file_replace(node, path, text, strlen(text), 0600);
 }
 
-static int serve_mgmtd(struct node *node, const struct role *role, struct kv *kv)
+static int serve_mgmtd(struct node *node, struct role *role, struct kv *kv)
 {
     struct cluster_identity identity;
     uint8_t key[AUTH_KEY_BYTES];
@@ -34,7 +60,7 @@ static int serve_mgmtd(struct node *node, const struct role *role, struct kv *kv
                                      .hostname = node->name,
                                      .kv = kv,
                                      .cluster_key = key,
-                                     .session_timeout_ns = 60 * SEC,
+                                     .session_timeout_ns = role->session_timeout_ns ?: 60 * SEC,
                                      .capability_ns = 3600 * SEC };
     bool is_known = timing_of("default", &options.timing);
     int r = is_known ? auth_cluster_key_parse(ROLE_KEY, key) : -ERR_INVALID_CONFIG;
@@ -44,14 +70,16 @@ static int serve_mgmtd(struct node *node, const struct role *role, struct kv *kv
     struct mgmtd *m = NULL;
     if (r == 0) r = mgmtd_start(node, &options, &m);
     if (r == 0) r = tell_address(node, role, m);
+    role->instance = m;
     while (r >= 0)
         r = fiber_sleep(3600 * SEC);
     FIBER_SHIELD();
+    role->instance = NULL;
     mgmtd_stop(m);
     return r == -ERR_CANCELED ? 0 : r;
 }
 
-static int run_mgmtd(struct node *node, const struct role *role)
+static int run_mgmtd(struct node *node, struct role *role)
 {
     cleanup_(kv_closep) struct kv *kv = NULL;
     int r = open_records(node, role, &kv);
@@ -63,13 +91,13 @@ static int run_mgmtd(struct node *node, const struct role *role)
 static int run_storage(struct node *node, const struct role *role)
 {
     cleanup_arena_ struct arena arena = { 0 };
-    const char *paths[] = { role->dir }, *mgmtds[] = { role->mgmtd };
+    const char *paths[] = { role->dir };
     struct storage_settings settings;
     settings_init(storage_settings_table, &settings, &arena);
     settings.cluster_id = ROLE_CLUSTER_ID;
     settings.node_id = role->node_id;
     settings.listen = role->listen;
-    settings.mgmtd = (struct setting_text_list){ mgmtds, 1 };
+    settings.mgmtd = managers_of(role, &arena);
     settings.target_paths = (struct setting_text_list){ paths, 1 };
     settings.cluster_key = ROLE_KEY;
     settings.capacity_bytes = 256 * MIB;
@@ -78,7 +106,33 @@ static int run_storage(struct node *node, const struct role *role)
     return storage_run(node, &settings);
 }
 
-int role_run(struct node *node, const struct role *role)
+/* ---- a metadata service ---- */
+
+static int run_meta(struct node *node, const struct role *role)
 {
-    return role->kind == ROLE_MGMTD ? run_mgmtd(node, role) : run_storage(node, role);
+    cleanup_arena_ struct arena arena = { 0 };
+    cleanup_(kv_closep) struct kv *kv = NULL;
+    int r = open_records(node, role, &kv);
+    if (r < 0) return r;
+    struct meta_settings settings;
+    settings_init(meta_settings_table, &settings, &arena);
+    settings.cluster_id = ROLE_CLUSTER_ID;
+    settings.node_id = role->node_id;
+    settings.listen = role->listen;
+    settings.mgmtd = managers_of(role, &arena);
+    settings.cluster_key = ROLE_KEY;
+    settings.gc_delay_ns = 500 * MSEC;
+    settings.session_scan_ns = SEC;
+    settings.session_grace_ns = 5 * SEC;
+    return meta_run_on(node, &settings, kv);
+}
+
+int role_run(struct node *node, struct role *role)
+{
+    switch (role->kind) {
+    case ROLE_MGMTD: return run_mgmtd(node, role);
+    case ROLE_META: return run_meta(node, role);
+    case ROLE_STORAGE: return run_storage(node, role);
+    }
+    return -ERR_INVALID_ARG;
 }

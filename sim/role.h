@@ -1,12 +1,14 @@
-/* role.h - a server of a test, as a fiber that runs until it is cancelled: a cluster manager or a
- * storage, with nothing of its own but where it listens and keeps its files.
+/* role.h - a server of a test, as a fiber that runs until it is cancelled: a cluster manager, a
+ * metadata service (simulator only) or a storage, with nothing of its own but where it listens and
+ * keeps its files.
  *
  * The same code runs on a machine of the simulator and in a process of its own (place.h).
  */
 #pragma once
 #include "kv/kv.h"
 
-enum role_kind { ROLE_MGMTD, ROLE_STORAGE };
+enum role_kind { ROLE_MGMTD, ROLE_STORAGE, ROLE_META };
+const char *role_kind_name(enum role_kind kind);
 
 /* What the cluster is called, and the key that its servers share. */
 #define ROLE_CLUSTER_ID "sim"
@@ -15,13 +17,15 @@ enum role_kind { ROLE_MGMTD, ROLE_STORAGE };
 struct role {
     enum role_kind kind;
     uint32_t node_id;
-    char listen[64];            /* mgmtd: then known to all; storage: mgmtd tells the others */
-    char mgmtd[64];             /* storage: where the cluster manager is */
-    char dir[128];              /* of its files; there before it starts */
-    struct kv_mem_store *store; /* mgmtd: of its records; NULL: an embedded one in @dir */
+    char listen[64];             /* mgmtd: then known to all; storage: mgmtd tells the others */
+    char mgmtd[192];             /* others: where the cluster managers are, with commas between */
+    char dir[128];               /* of its files; there before it starts */
+    struct kv_mem_store *store;  /* mgmtd, meta: of its records; NULL: an embedded one in @dir */
+    uint64_t session_timeout_ns; /* mgmtd: of clients; 0: 60 s */
+    struct mgmtd *instance;      /* mgmtd: while it runs */
 };
 
 /* mgmtd writes the address that it got into this file of its directory. */
 #define ROLE_ADDRESS_FILE "address"
 
-int role_run(struct node *node, const struct role *role) fiber_fn must_check;
+int role_run(struct node *node, struct role *role) fiber_fn must_check;

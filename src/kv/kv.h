@@ -101,6 +101,11 @@ struct kv_mem_profile {
 struct kv_mem_store *kv_mem_store_new(uint64_t seed);
 struct kv_mem_store *kv_mem_store_free(struct kv_mem_store *store);
 void kv_mem_store_set(struct kv_mem_store *store, const struct kv_mem_profile *profile);
+/* From now on written(arg, @writer, key) for each key (of a range: its begin) of each commit as it
+ * takes effect; it must not suspend. For checkers of who may write what. */
+void kv_mem_store_watch(struct kv_mem_store *store,
+                        void (*written)(void *arg, struct node *writer, struct bytes key),
+                        void *arg);
 int kv_mem_open(struct node *node, struct kv_mem_store *store, struct kv **ret) must_check;
 
 /* LMDB below @dir, for the services of one host. The process that gets the store's lock opens it

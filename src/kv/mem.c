@@ -43,6 +43,8 @@ struct kv_mem_store {
     struct kv_mem_profile profile;
     struct wait_queue gone; /* operations that wait for the store to come back */
     uint32_t open_count;
+    void (*written)(void *arg, struct node *writer, struct bytes key); /* may be NULL */
+    void *written_arg;
 };
 
 struct kv_snapshot {
@@ -99,6 +101,14 @@ void kv_mem_store_set(struct kv_mem_store *store, const struct kv_mem_profile *p
 {
     store->profile = *profile;
     if (!profile->is_gone) wait_queue_wake_all(&store->gone);
+}
+
+void kv_mem_store_watch(struct kv_mem_store *store,
+                        void (*written)(void *arg, struct node *writer, struct bytes key),
+                        void *arg)
+{
+    store->written = written;
+    store->written_arg = arg;
 }
 
 /* splitmix64 */
@@ -356,9 +366,17 @@ static bool checks_hold(const struct kv_mem_store *store, const struct kv_snapsh
     return true;
 }
 
-static int commit_now(struct kv_mem_store *store, const struct kv_snapshot *snapshot,
+static void tell_watcher(struct kv *kv, const struct kv_commit *commit)
+{
+    struct kv_mem_store *store = container_of(kv, struct kv_mem, base)->store;
+    for (uint32_t i = 0; store->written && i < commit->write_count; i++)
+        store->written(store->written_arg, kv->node, commit->writes[i].key);
+}
+
+static int commit_now(struct kv *kv, const struct kv_snapshot *snapshot,
                       const struct kv_commit *commit)
 {
+    struct kv_mem_store *store = container_of(kv, struct kv_mem, base)->store;
     const struct kv_mem_profile *p = &store->profile;
     if (draw_ppm(store, p->too_old_ppm)) return -ERR_TXN_TOO_OLD;
     if (draw_ppm(store, p->conflict_ppm)) return -ERR_TXN_CONFLICT;
@@ -368,6 +386,7 @@ static int commit_now(struct kv_mem_store *store, const struct kv_snapshot *snap
         return is_unknown ? -ERR_TXN_MAYBE_COMMITTED : -ERR_TXN_CONFLICT;
     }
     apply(store, commit);
+    tell_watcher(kv, commit);
     return is_unknown ? -ERR_TXN_MAYBE_COMMITTED : 0;
 }
 
@@ -383,7 +402,7 @@ static int mem_commit(struct kv *kv, struct kv_snapshot *snapshot,
     if (there_ns > 0) r = fiber_sleep(there_ns);
     if (!node_is_up(kv->node)) return -ERR_CANCELED;
     bool is_lost = r < 0 && draw(store) % 2 == 0;
-    int result = is_lost ? -ERR_TXN_MAYBE_COMMITTED : commit_now(store, snapshot, commit);
+    int result = is_lost ? -ERR_TXN_MAYBE_COMMITTED : commit_now(kv, snapshot, commit);
     if (r >= 0 && delay_ns > there_ns) r = fiber_sleep(delay_ns - there_ns);
     if (r == -ERR_CANCELED) return r;
     return r < 0 ? -ERR_TXN_MAYBE_COMMITTED : result;

@@ -189,31 +189,36 @@ static int serve(struct node *node, const struct meta_settings *s, struct kv *kv
     return r == -ERR_CANCELED ? 0 : r;
 }
 
-int meta_run(struct node *node, const struct meta_settings *s)
+static int check_settings(struct node *node, const struct meta_settings *s, struct arena *arena,
+                          struct net_address *listen, struct net_address **ret_mgmtds)
 {
     if (s->node_id == 0)
         return log_error(&node->log, -ERR_INVALID_CONFIG, "node_id is not set (META_NODE_ID)");
     if (s->mgmtd.count == 0)
         return log_error(&node->log, -ERR_INVALID_CONFIG,
                          "mgmtd_server_addresses is not set (MGMTD_SERVER_ADDRESSES)");
-    cleanup_arena_ struct arena arena = { 0 };
-    struct net_address listen, *servers = arena_array(&arena, struct net_address, s->mgmtd.count);
-    int r = net_address_parse(s->listen, &listen);
+    int r = net_address_parse(s->listen, listen);
     if (r < 0)
         return log_error(&node->log, r, "listen: '%s' is no address such as TCP://0.0.0.0:8001",
                          s->listen);
+    *ret_mgmtds = arena_array(arena, struct net_address, s->mgmtd.count);
     for (uint32_t i = 0; i < s->mgmtd.count; i++) {
-        r = net_address_parse(s->mgmtd.items[i], &servers[i]);
+        r = net_address_parse(s->mgmtd.items[i], &(*ret_mgmtds)[i]);
         if (r < 0)
             return log_error(
                 &node->log, r,
                 "mgmtd_server_addresses: '%s' is no address such as TCP://10.0.0.1:8000",
                 s->mgmtd.items[i]);
     }
-    struct kv_embedded_options kv_options = { .dir = s->kv_path };
-    cleanup_(kv_closep) struct kv *kv = NULL;
-    r = kv_embedded_open(node, &kv_options, &kv);
-    if (r < 0) return log_error(&node->log, r, "cannot open the metadata store in %s", s->kv_path);
+    return 0;
+}
+
+int meta_run_on(struct node *node, const struct meta_settings *s, struct kv *kv)
+{
+    cleanup_arena_ struct arena arena = { 0 };
+    struct net_address listen, *mgmtds;
+    int r = check_settings(node, s, &arena, &listen, &mgmtds);
+    if (r < 0) return r;
     r = wait_initialised(node, kv);
     if (r < 0) return r == -ERR_CANCELED ? 0 : r;
     struct cluster_identity cluster;
@@ -231,10 +236,23 @@ int meta_run(struct node *node, const struct meta_settings *s)
     keys.cluster_key_size = AUTH_KEY_BYTES;
     memcpy(identity.key, keys.cluster_key, sizeof identity.key);
     struct mgmtd_client_options mgmtd_options = { .cluster_id = s->cluster_id,
-                                                  .servers = servers,
+                                                  .servers = mgmtds,
                                                   .server_count = s->mgmtd.count,
                                                   .identity = &identity };
     cleanup_(mgmtd_client_freep) struct mgmtd_client *mgmtd =
         mgmtd_client_new(node, &mgmtd_options);
     return serve(node, s, kv, mgmtd, &keys, &listen, s->advertise);
+}
+
+int meta_run(struct node *node, const struct meta_settings *s)
+{
+    cleanup_arena_ struct arena arena = { 0 };
+    struct net_address listen, *mgmtds;
+    int r = check_settings(node, s, &arena, &listen, &mgmtds); /* before the store is touched */
+    if (r < 0) return r;
+    struct kv_embedded_options kv_options = { .dir = s->kv_path };
+    cleanup_(kv_closep) struct kv *kv = NULL;
+    r = kv_embedded_open(node, &kv_options, &kv);
+    if (r < 0) return log_error(&node->log, r, "cannot open the metadata store in %s", s->kv_path);
+    return meta_run_on(node, s, kv);
 }

@@ -32,6 +32,9 @@ extern const struct setting meta_settings_table[];
 
 /* The role's main: runs until cancelled. */
 int meta_run(struct node *node, const struct meta_settings *settings) fiber_fn must_check;
+/* The same on a store that is open already (borrowed). */
+int meta_run_on(struct node *node, const struct meta_settings *settings,
+                struct kv *kv) fiber_fn must_check;
 
 /* ---- for init-cluster, the simulator and tests ---- */
 

@@ -1,0 +1,104 @@
+/* fleet_scenario.c - the table of scenarios of whole clusters. */
+#include "sim/fleet_scenario.h"
+#include <stdio.h>
+#include <string.h>
+
+static void set_quiet(struct fleet_options *o)
+{
+    o->shared_percent = 50;
+    o->op_pause_max_ns = 10 * MSEC;
+}
+
+static void set_all(struct fleet_options *o)
+{
+    o->faults = FLEET_ALL_FAULTS;
+    o->trouble_ns = 20 * SEC;
+}
+
+/* The store says less than it knows while metadata services die: every change exactly once. */
+static void set_meta(struct fleet_options *o)
+{
+    o->faults = FLEET_KV_FLAKY | FLEET_CRASH | FLEET_NET;
+    o->trouble_ns = 10 * SEC;
+    o->op_pause_max_ns = 40 * MSEC;
+    o->shared_percent = 50;
+    o->ops_per_client = 250;
+}
+
+/* Managers stand still or hear of their commits late: who is the primary? */
+static void set_managers(struct fleet_options *o)
+{
+    o->faults = FLEET_KV_SLOW | FLEET_FREEZE | FLEET_CRASH | FLEET_CUT;
+    o->trouble_ns = 30 * SEC;
+    o->fault_gap_ns_max = 400 * MSEC;
+    o->ops_per_client = 60;
+    o->op_pause_max_ns = 500 * MSEC;
+}
+
+static void set_clients(struct fleet_options *o)
+{
+    o->faults = FLEET_CLIENT | FLEET_CRASH | FLEET_CLOCK;
+    o->trouble_ns = 15 * SEC;
+    o->shared_percent = 10;
+}
+
+static void set_kv_gone(struct fleet_options *o)
+{
+    o->faults = FLEET_KV_GONE | FLEET_CRASH;
+    o->trouble_ns = 90 * SEC;
+    o->op_pause_max_ns = SEC;
+    o->ops_per_client = 100;
+}
+
+static void set_old_clocks(struct fleet_options *o)
+{
+    o->faults = FLEET_OLD_CLOCKS | FLEET_KV_SLOW | FLEET_CUT | FLEET_CRASH;
+    o->names_only = true; /* leases of storages mean nothing then */
+    o->trouble_ns = 30 * SEC;
+    o->fault_gap_ns_max = 400 * MSEC;
+    o->ops_per_client = 40;
+    o->op_pause_max_ns = SEC;
+}
+
+const struct fleet_scenario fleet_scenarios[] = {
+    { "fleet-quiet", "a whole cluster without faults; clients race for names", set_quiet },
+    { "fleet", "a whole cluster with every kind of fault", set_all },
+    { "fleet-meta", "servers die while the store loses answers", set_meta },
+    { "fleet-managers", "managers stand still, the store is slow", set_managers },
+    { "fleet-clients", "clients die with files open; clocks go wrong", set_clients },
+    { "fleet-kv-gone", "the store is gone for up to a minute", set_kv_gone },
+    { "fleet-clocks", "managers whose clocks are slower than they may be", set_old_clocks },
+};
+const uint32_t fleet_scenario_count = ARRAY_SIZE(fleet_scenarios);
+
+const struct fleet_scenario *fleet_scenario_find(const char *name)
+{
+    for (uint32_t i = 0; i < fleet_scenario_count; i++) {
+        if (strcmp(fleet_scenarios[i].name, name) == 0) return &fleet_scenarios[i];
+    }
+    return NULL;
+}
+
+int fleet_scenario_run(const struct fleet_scenario *s, const struct fleet_options *options,
+                       struct fleet *f)
+{
+    struct fleet_options o = *options;
+    s->set(&o);
+    return fleet_run(f, &o);
+}
+
+void fleet_sum_up(const struct fleet *f, char *buf, size_t size)
+{
+    const struct fleet_counts *c = &f->counts;
+    snprintf(buf, size,
+             "seed %" PRIu64 ": %.1f s, %" PRIu64 " events, %" PRIu64 " done, %" PRIu64
+             " refused; crashes %u kills %u stops %u freezes %u cuts %u net %u clocks %u kv %u "
+             "(gone %u) disks %u clients %u; takeovers %" PRIu64 ", resyncs %" PRIu64
+             ", rolled forward %" PRIu64 ", retries recognised %" PRIu64 ", collected %" PRIu64
+             ", pruned %" PRIu64 ", trims %" PRIu64 "; trace %016" PRIx64,
+             f->options.seed, (double)c->virtual_ns / 1e9, c->events, c->done, c->refused,
+             c->crashes, c->kills, c->stops, c->freezes, c->cuts, c->net_spells, c->clock_changes,
+             c->kv_spells, c->kv_gone, c->disk_spells, c->client_crashes, c->takeovers, c->resyncs,
+             c->rolled_forward, c->retries_recognised, c->collected, c->pruned, c->trims,
+             f->trace_hash);
+}

@@ -1,0 +1,269 @@
+/* fleet_trouble.c - random faults, several at a time: each server has at most one of its own, and
+ * beside these the network, the store, the disks, the clocks and the clients have theirs.
+ */
+#include "sim/fleet_model.h"
+
+enum fault_kind_here { HEALTHY, DOWN, FROZEN, CUT };
+struct server_fault {
+    enum fault_kind_here kind;
+    uint64_t until_ns;
+};
+
+struct trouble {
+    struct fleet *fleet;
+    struct server_fault servers[FLEET_SERVER_COUNT];
+    uint64_t net_until_ns, kv_until_ns, disk_until_ns; /* 0: well */
+};
+
+static bool has(const struct fleet *f, enum fleet_fault fault)
+{
+    return f->options.faults & fault;
+}
+
+/* Mostly shorter than a lease, sometimes much longer. */
+static uint64_t any_length_ns(struct fleet *f)
+{
+    uint64_t dice = fleet_random(f, 10);
+    return dice < 5   ? fleet_random(f, 300 * MSEC)
+           : dice < 9 ? fleet_random(f, 5 * SEC)
+                      : fleet_random(f, 15 * SEC);
+}
+
+/* ---- one server ---- */
+
+static struct machine *machine_at(struct fleet *f, uint32_t i)
+{
+    return i < FLEET_SERVER_COUNT ? f->servers[i].machine
+                                  : f->clients[i - FLEET_SERVER_COUNT].machine;
+}
+
+static uint32_t machine_count(const struct fleet *f)
+{
+    return FLEET_SERVER_COUNT + f->options.client_count;
+}
+
+/* From some or all others, one way or both. */
+static void cut(struct fleet *f, struct machine *victim)
+{
+    f->counts.cuts++;
+    uint64_t ways = fleet_random(f, 3);
+    bool from_all = fleet_random(f, 2);
+    for (uint32_t i = 0; i < machine_count(f); i++) {
+        struct machine *other = machine_at(f, i);
+        if (other == victim || (!from_all && fleet_random(f, 3) == 0)) continue;
+        if (ways != 1) sim_cut(victim, other);
+        if (ways != 2) sim_cut(other, victim);
+    }
+}
+
+static void mend(struct fleet *f, struct machine *victim)
+{
+    for (uint32_t i = 0; i < machine_count(f); i++) {
+        sim_heal(victim, machine_at(f, i));
+        sim_heal(machine_at(f, i), victim);
+    }
+}
+
+static void begin_server_fault(struct trouble *t, uint32_t at)
+{
+    struct fleet *f = t->fleet;
+    struct process *p = &f->servers[at];
+    struct server_fault *s = &t->servers[at];
+    static const uint32_t kinds[] = { FLEET_CRASH, FLEET_CRASH, FLEET_FREEZE, FLEET_CUT };
+    uint32_t kind = kinds[fleet_random(f, ARRAY_SIZE(kinds))];
+    uint64_t length_ns = any_length_ns(f);
+    if (!has(f, (enum fleet_fault)kind)) return;
+    if (kind == FLEET_CRASH) {
+        static const enum ending ends[] = { ENDING_POWER, ENDING_POWER, ENDING_KILL, ENDING_STOP };
+        fleet_end(f, p, ends[fleet_random(f, ARRAY_SIZE(ends))]);
+        s->kind = DOWN;
+    } else if (kind == FLEET_FREEZE) {
+        f->counts.freezes++;
+        sim_freeze(p->machine);
+        s->kind = FROZEN;
+    } else {
+        cut(f, p->machine);
+        s->kind = CUT;
+    }
+    s->until_ns = fleet_now_ns(f) + 1 + length_ns;
+}
+
+static void end_server_fault(struct trouble *t, uint32_t at)
+{
+    struct fleet *f = t->fleet;
+    struct process *p = &f->servers[at];
+    switch (t->servers[at].kind) {
+    case HEALTHY: break;
+    case DOWN: fleet_start(f, p); break;
+    case FROZEN: sim_thaw(p->machine); break;
+    case CUT: mend(f, p->machine); break;
+    }
+    t->servers[at] = (struct server_fault){ .kind = HEALTHY };
+}
+
+/* ---- what all share ---- */
+
+static void set_net(struct fleet *f, bool is_bad)
+{
+    struct sim_net_profile p = sim_options_default(0).net;
+    if (is_bad) {
+        p.loss_ppm = (uint32_t)fleet_random(f, 60000);
+        p.reset_ppm = (uint32_t)fleet_random(f, 3000);
+        p.crash_silent_ppm = 300000;
+        p.delay_max_ns = 1 * MSEC + fleet_random(f, 30 * MSEC);
+    }
+    sim_set_net_profile(f->place.sim, &p);
+}
+
+static void set_kv(struct fleet *f, uint32_t faults)
+{
+    struct kv_mem_profile p = { .delay_min_ns = 50 * USEC, .delay_max_ns = 2 * MSEC };
+    if (faults & FLEET_KV_FLAKY) {
+        p.conflict_ppm = (uint32_t)fleet_random(f, 100000);
+        p.maybe_committed_ppm = (uint32_t)fleet_random(f, 100000);
+        p.too_old_ppm = (uint32_t)fleet_random(f, 20000);
+    }
+    if (faults & FLEET_KV_SLOW) p.delay_max_ns = fleet_random(f, 1200 * MSEC);
+    p.is_gone = faults & FLEET_KV_GONE;
+    kv_mem_store_set(f->place.store, &p);
+}
+
+static void begin_kv_fault(struct trouble *t)
+{
+    struct fleet *f = t->fleet;
+    static const uint32_t kinds[] = { FLEET_KV_FLAKY, FLEET_KV_FLAKY, FLEET_KV_SLOW,
+                                      FLEET_KV_FLAKY | FLEET_KV_SLOW, FLEET_KV_GONE };
+    uint32_t kind = kinds[fleet_random(f, ARRAY_SIZE(kinds))] & f->options.faults;
+    if (!kind || t->kv_until_ns) return;
+    f->counts.kv_spells++;
+    uint64_t length_ns = 500 * MSEC + fleet_random(f, 6 * SEC);
+    if (kind & FLEET_KV_GONE) {
+        f->counts.kv_gone++;
+        length_ns = fleet_random(f, 3) ? length_ns : fleet_random(f, 60 * SEC);
+    }
+    set_kv(f, kind);
+    t->kv_until_ns = fleet_now_ns(f) + length_ns;
+}
+
+static void set_disks(struct fleet *f, bool is_bad)
+{
+    struct sim_disk_profile p = sim_options_default(0).disk;
+    for (uint32_t i = 0; i < FLEET_STORAGE_COUNT; i++) {
+        struct sim_disk_profile one = p;
+        if (is_bad && fleet_random(f, 2)) {
+            one.sync_max_ns = fleet_random(f, 100 * MSEC);
+            one.stall_ppm = 5000;
+            one.stall_ns = fleet_random(f, 3 * SEC);
+        }
+        sim_set_disk_profile(fleet_storage(f, i)->machine, &one);
+    }
+}
+
+static void change_clock(struct fleet *f)
+{
+    struct machine *m = machine_at(f, (uint32_t)fleet_random(f, machine_count(f)));
+    f->counts.clock_changes++;
+    if (fleet_random(f, 2))
+        sim_clock_drift(m, (int32_t)fleet_random(f, 8000) - 4000); /* the bound is 1 % */
+    else
+        sim_clock_jump(m, (int64_t)fleet_random(f, 7200 * SEC) - (int64_t)(3600 * SEC));
+}
+
+static void set_old_clocks(struct fleet *f)
+{
+    struct machine *m = fleet_mgmtd(f, (uint32_t)fleet_random(f, FLEET_MGMTD_COUNT))->machine;
+    f->counts.clock_changes++;
+    sim_clock_drift(m, -(int32_t)fleet_random(f, 900000));
+}
+
+/* A client dies; one like it begins anew, and what the dead one left is judged in the end. */
+static int crash_client(struct fleet *f)
+{
+    struct fleet_client *c = &f->clients[fleet_random(f, f->options.client_count)];
+    if (f->dead_count == FLEET_DEAD_COUNT_MAX || c->is_done) return 0;
+    f->counts.client_crashes++;
+    fleet_client_end(c, true);
+    if (c->model) f->dead[f->dead_count++] = TAKE_PTR(c->model);
+    fleet_client_start(c);
+    return fleet_client_work(c);
+}
+
+/* ---- all of it ---- */
+
+static int begin_fault(struct trouble *t)
+{
+    struct fleet *f = t->fleet;
+    uint64_t dice = fleet_random(f, 20), now_ns = fleet_now_ns(f);
+    if (dice < 12) {
+        uint32_t at = (uint32_t)fleet_random(f, FLEET_SERVER_COUNT);
+        if (t->servers[at].kind == HEALTHY) begin_server_fault(t, at);
+    } else if (dice == 12 && has(f, FLEET_NET) && !t->net_until_ns) {
+        f->counts.net_spells++;
+        set_net(f, true);
+        t->net_until_ns = now_ns + fleet_random(f, 5 * SEC);
+    } else if (dice == 13 && has(f, FLEET_DISK) && !t->disk_until_ns) {
+        f->counts.disk_spells++;
+        set_disks(f, true);
+        t->disk_until_ns = now_ns + fleet_random(f, 5 * SEC);
+    } else if (dice == 14 && has(f, FLEET_CLOCK)) {
+        change_clock(f);
+    } else if (dice == 15 && has(f, FLEET_CLIENT)) {
+        return crash_client(f);
+    } else if (dice == 16 && has(f, FLEET_OLD_CLOCKS)) {
+        set_old_clocks(f);
+    } else if (dice > 16) {
+        begin_kv_fault(t);
+    }
+    return 0;
+}
+
+static bool is_past(uint64_t *until_ns, uint64_t now_ns)
+{
+    if (!*until_ns || *until_ns > now_ns) return false;
+    *until_ns = 0;
+    return true;
+}
+
+static void end_faults(struct trouble *t)
+{
+    struct fleet *f = t->fleet;
+    uint64_t now_ns = fleet_now_ns(f);
+    for (uint32_t i = 0; i < FLEET_SERVER_COUNT; i++) {
+        if (is_past(&t->servers[i].until_ns, now_ns)) end_server_fault(t, i);
+    }
+    if (is_past(&t->net_until_ns, now_ns)) set_net(f, false);
+    if (is_past(&t->kv_until_ns, now_ns)) set_kv(f, 0);
+    if (is_past(&t->disk_until_ns, now_ns)) set_disks(f, false);
+}
+
+void fleet_heal(struct fleet *f)
+{
+    sim_heal_all(f->place.sim);
+    set_net(f, false);
+    set_kv(f, 0);
+    set_disks(f, false);
+    for (uint32_t i = 0; i < machine_count(f); i++) {
+        sim_thaw(machine_at(f, i));
+        sim_clock_drift(machine_at(f, i), 0);
+    }
+    for (uint32_t i = 0; i < FLEET_SERVER_COUNT; i++) {
+        if (!f->servers[i].is_up) fleet_start(f, &f->servers[i]);
+    }
+}
+
+int fleet_make_trouble(struct fleet *f, uint64_t end_ns)
+{
+    struct trouble t = { .fleet = f };
+    uint64_t next_ns = fleet_now_ns(f);
+    while (fleet_now_ns(f) < end_ns && !f->why[0]) {
+        int r = fiber_sleep(5 * MSEC);
+        if (r < 0) return r;
+        end_faults(&t);
+        if (fleet_now_ns(f) < next_ns) continue;
+        next_ns = fleet_now_ns(f) + fleet_random(f, f->options.fault_gap_ns_max + 1ull);
+        r = begin_fault(&t);
+        if (r < 0) return r;
+    }
+    fleet_heal(f);
+    return f->why[0] ? -ERR_FOUND_BUG : 0;
+}
