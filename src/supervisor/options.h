@@ -12,7 +12,8 @@
     S(SIZE, chunk_bytes, "chunk_size", "1MB", COLD, "of the root directory")                       \
     S(TEXT, mount, "mount", "", HOT, "where it is mounted; empty: /mnt/c3fs, or ~/mnt/c3fs")       \
     S(U32, port_base, "port_base", "18000", HOT, "first port of the cluster's block")              \
-    S(BOOL, one_process, "one_process", "false", HOT, "all services in one process")               \
+    S(BOOL, one_process, "one_process", "true", HOT,                                               \
+      "all services in one process; false: one each")                                              \
     S(BOOL, no_mount, "no_mount", "false", HOT, "nothing is mounted")                              \
     S(DURATION, timeout_ns, "timeout", "2min", HOT,                                                \
       "an operation on the mount that waits longer for servers fails with EIO")

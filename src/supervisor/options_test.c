@@ -65,17 +65,18 @@ static void test_flags(void **state)
     assert_string_equal(options.dir, f->dir);
     assert_int_equal(options.settings.storage_count, 5);
     assert_int_equal(options.settings.replica_count, 3);
-    assert_false(options.settings.one_process);
-    assert_int_equal(parse(f,
-                           "--storages 7 --replicas=2 --one-process --mount /m/ --port-base 19000 "
-                           "--chunk-size 4MB --json",
-                           &options),
-                     0);
+    assert_true(options.settings.one_process);
+    assert_int_equal(
+        parse(f,
+              "--storages 7 --replicas=2 --one-process=false --mount /m/ --port-base 19000 "
+              "--chunk-size 4MB --json",
+              &options),
+        0);
     assert_int_equal(options.settings.storage_count, 7);
     assert_int_equal(options.settings.replica_count, 2);
     assert_int_equal(options.settings.port_base, 19000);
     assert_int_equal(options.settings.chunk_bytes, 4 << 20);
-    assert_true(options.settings.one_process && options.json);
+    assert_true(!options.settings.one_process && options.json);
     assert_string_equal(options.settings.mount, "/m");
     assert_int_equal(parse(f, "--no-mount=false", &options), 0);
     assert_false(options.settings.no_mount);
@@ -196,7 +197,8 @@ static void test_plan(void **state)
     struct fixture *f = *state;
     struct cluster_options options;
     struct plan *plan = arena_new(&f->arena, struct plan);
-    assert_int_equal(parse(f, "--storages 3 --mount /m --port-base 21000", &options), 0);
+    assert_int_equal(
+        parse(f, "--storages 3 --mount /m --port-base 21000 --one-process=false", &options), 0);
     assert_int_equal(plan_make(&options, "/bin/c3fs", 22000, &f->arena, plan, &f->error), 0);
     assert_int_equal(plan->count, 1 + 2 + 3 + 1 + 2);
     assert_int_equal(plan->stage_count, 4);
@@ -223,7 +225,7 @@ static void test_plan(void **state)
     assert_string_equal(find(plan, "fuse")->environment[0], key);
     assert_true(plan->port_base >= 21000);
 
-    assert_int_equal(parse(f, "--storages 3 --mount /m --one-process", &options), 0);
+    assert_int_equal(parse(f, "--storages 3 --mount /m", &options), 0);
     assert_int_equal(plan_make(&options, "/bin/c3fs", 0, &f->arena, plan, &f->error), 0);
     assert_int_equal(plan->count, 2);
     const struct child_plan *all = find(plan, "cluster");

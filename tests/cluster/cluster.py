@@ -43,13 +43,13 @@ def run(*command, status=0, **options):
 
 
 class Cluster:
-    """A cluster of `c3fs up`; not mounted unless asked for."""
+    """A cluster of `c3fs up`, a process for each service; not mounted unless asked for."""
 
     def __init__(self, *options, mount=False, name="cluster", env=None):
         self.env = env
         self.dir = os.path.join(TEST_DIR, name)
         self.mount = os.path.join(TEST_DIR, name + "-mnt")
-        self.options = list(options) if mount else ["--no-mount", *options]
+        self.options = ["--one-process=false", *([] if mount else ["--no-mount"]), *options]
 
     def __enter__(self):
         self.up()

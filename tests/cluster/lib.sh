@@ -18,7 +18,12 @@ skip() {
     exit 77
 }
 
+# A process for each service, so that a test may end one of them, unless it says otherwise.
 up() {
+    up_as_by_default --one-process=false "$@"
+}
+
+up_as_by_default() {
     "$C3FS" up --dir "$cluster" --mount "$mount" --port-base "$PORT_BASE" "$@"
 }
 

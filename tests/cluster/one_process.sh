@@ -1,16 +1,22 @@
 #!/usr/bin/env bash
-# one_process.sh - all roles in one process, and then as processes over the same data.
+# one_process.sh - what up makes when nothing is said: all roles in one process; its end by kill -9,
+# and then a process for each role over the same data.
 # test: quick, 60 s
 . "$(dirname "$0")/lib.sh"
 need_fuse
 
-up --one-process >/dev/null || fail "up --one-process"
+up_as_by_default >/dev/null || fail "up"
 [ -n "$(child cluster pid)" ] || fail "there is no process of all roles"
 head -c 3000000 /dev/urandom >"$TEST_DIR/data"
 cp "$TEST_DIR/data" "$mount/data"
 cmp "$TEST_DIR/data" "$mount/data"
+
+kill -9 "$(child cluster pid)"
+is_back() { [ "$(child cluster restarts)" = 1 ] && is_mounted && ls "$mount" >/dev/null 2>&1; }
+wait_until 20 "all is back after kill -9" is_back
+cmp "$TEST_DIR/data" "$mount/data"
 down
-up --one-process=false >/dev/null || fail "up as processes"
+up >/dev/null || fail "up as processes"
 [ -n "$(child storage-1003 pid)" ] || fail "there is no process of one storage"
 cmp "$TEST_DIR/data" "$mount/data"
 down
