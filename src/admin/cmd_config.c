@@ -57,6 +57,7 @@ static int run_set_config(struct admin *a, const struct arguments *args)
 static const struct argument_spec get_config_spec[] = {
     { "--node-id", "-n", ARG_U32, false, "the settings that this node runs with" },
     { "--address", "-a", ARG_TEXT, false, "the same, of the service at TCP://ip:port" },
+    { "--client", "-c", ARG_TEXT, false, "refused: clients answer no calls" },
     { "--type", "-t", ARG_TEXT, false, "latest template of a type" },
     { "--list", "-l", ARG_FLAG, false, "versions of all types" },
     { "--config-key", "-k", ARG_TEXT, false, "only this key or section, such as log or log.level" },
@@ -172,6 +173,12 @@ static int run_get_config(struct admin *a, const struct arguments *args)
     bool lists = argument_flag(args, "--list"), has_type = argument(args, "--type")->is_set;
     bool is_node = argument(args, "--node-id")->is_set;
     bool is_address = argument(args, "--address")->is_set;
+    /* Known from 3FS, where it reaches nobody either. */
+    if (argument(args, "--client")->is_set)
+        return admin_fail(a, -ERR_NOT_SUPPORTED,
+                          "--client: a client answers no calls; on its host, `c3fs fuse --cfg FILE "
+                          "--print-config` shows what it runs with, and 3fs-virt/get-conf in its "
+                          "mount what is set live");
     if (lists + has_type + is_node + is_address != 1)
         return admin_fail(a, -ERR_WRONG_USAGE,
                           "exactly one of --node-id, --address, --type and --list is needed");

@@ -234,6 +234,8 @@ OutputFile     %s""" % out)
          "the configuration has no key 'gc.x'")
     same(c.admin("get-config", status=2).split("\n")[1],
          "exactly one of --node-id, --address, --type and --list is needed")
+    same(c.admin("get-config -c 1", status=1).split("\n")[1][:35],
+         "--client: a client answers no calls")
     same(c.admin("set-config -t STRAGE -f " + toml, status=1).split("\n")[1],
          "--type: 'STRAGE' is none of MGMTD, META, STORAGE, CLIENT, FUSE")
     live = c.admin("get-config -n 1001")
