@@ -4,6 +4,7 @@
 #include "admin/bootstrap.h"
 #include "fuse/fuse.h"
 #include "main_admin.h"
+#include "main_placement.h"
 #include "main_run.h"
 #include "meta/meta.h"
 #include "mgmtd/mgmtd.h"
@@ -89,6 +90,10 @@ const struct command command_table[] = {
     { "down", NULL, "stops the cluster of up; the data stays", down_main },
     { "status", NULL, "shows what runs of it", status_main },
     { "admin", "admin_cli", "looks at the cluster and changes it; `c3fs admin help`", admin_main },
+    { "data_placement", "data_placement", "lays the replicas of chains over disks",
+      data_placement_main },
+    { "gen_chain_table", "gen_chain_table", "chains and targets from a matrix of data_placement",
+      gen_chain_table_main },
     { "run", NULL, "runs several roles in one process: ROLE:FILE...", run_main },
     { .name = NULL },
 };

@@ -19,7 +19,7 @@ enum argument_kind {
     ARG_U32S,
     ARG_U64S
 };
-enum { ARGUMENT_COUNT_MAX = 16 };
+enum { ARGUMENT_COUNT_MAX = 24 };
 
 /* A positional argument has a name without dashes; TEXTS, U32S and U64S take all words up to the
  * next flag. */

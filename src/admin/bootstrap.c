@@ -1,12 +1,12 @@
 /* bootstrap.c - the two steps from nothing to a cluster that can be mounted. */
 #include "admin/bootstrap.h"
 
-#include "admin/placement.h"
 #include "client/mgmtd_client.h"
 #include "cluster/cluster_init.h"
 #include "cluster/users.h"
 #include "loop/file.h"
 #include "meta/meta.h"
+#include "placement/design.h"
 #include "proto/storage.h"
 
 #define SETTING_STRUCT_NAME bootstrap_options
@@ -15,7 +15,7 @@ SETTINGS_TABLE(bootstrap_settings_table, BOOTSTRAP_SETTINGS)
 #define WAIT_NS          (120 * SEC)
 #define TARGET_ID_PREFIX 1ull
 #define CHAIN_ID_PREFIX  9u
-enum { NODE_COUNT_MAX = 999, DISK_COUNT_MAX = 999 };
+enum { NODE_COUNT_MAX = 999, DISK_COUNT_MAX = 999, DESIGN_SEED = 1 };
 
 struct bootstrap {
     struct node *node;
@@ -188,20 +188,23 @@ static int disk_plan(struct bootstrap *b, const struct place *places, uint32_t n
                      uint32_t disk, struct chain_spec *chains, uint32_t *chain_count,
                      struct creation *creations, uint32_t *creation_count)
 {
-    struct placement p;
-    uint32_t k = b->options->replica_count;
-    int r = placement_make(&b->arena, node_count, k, b->options->target_count, &p);
-    if (r < 0)
-        return log_error(&b->node->log, r,
+    struct design d;
+    uint32_t k = b->options->replica_count, target_count = b->options->target_count;
+    while (target_count < DESIGN_TARGETS_PER_DISK_MAX && node_count * target_count % k)
+        target_count++;
+    if (!design_is_possible(node_count, k, target_count) || node_count * target_count % k)
+        return log_error(&b->node->log, -ERR_INVALID_ARG,
                          "%u storage nodes cannot hold chains of %u replicas (%u targets a disk)",
                          node_count, k, b->options->target_count);
+    design_make(&b->arena, node_count, k, target_count, DESIGN_SEED, NULL, &d);
+    const uint32_t *heads = design_heads(&d, &b->arena);
     uint32_t *next = arena_array(&b->arena, uint32_t, node_count);
-    for (uint32_t c = 0; c < p.chain_count; c++) {
+    for (uint32_t c = 0; c < d.group_count; c++) {
         struct chain_spec *spec = &chains[(*chain_count)++];
         *spec = (struct chain_spec){ .chain_id = chain_id_of(disk, c),
                                      .targets = { arena_array(&b->arena, uint64_t, k), k } };
         for (uint32_t i = 0; i < k; i++) {
-            uint32_t at = p.members[c * k + i];
+            uint32_t at = d.members[c * k + (heads[c] + i) % k];
             uint64_t target = target_id_of(places[at].node_id, disk, next[at]++);
             spec->targets.items[i] = target;
             struct creation *creation = &creations[(*creation_count)++];
@@ -264,7 +267,7 @@ static int make_chains(struct bootstrap *b)
     if (node_count < 3)
         log_warn(&b->node->log, 0, "%u storage node%s: the loss of one loses data or stops writes",
                  node_count, node_count == 1 ? "" : "s");
-    uint32_t bound = node_count * disk_count * PLACEMENT_TARGETS_PER_DISK_MAX;
+    uint32_t bound = node_count * disk_count * DESIGN_TARGETS_PER_DISK_MAX;
     struct chain_spec *chains = arena_array(&b->arena, struct chain_spec, bound);
     struct creation *creations = arena_array(&b->arena, struct creation, bound);
     for (uint32_t disk = 0; r >= 0 && disk < disk_count; disk++)

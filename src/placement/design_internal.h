@@ -1,0 +1,41 @@
+/* design_internal.h - shared by the ways to make a design. */
+#pragma once
+#include "placement/design.h"
+
+/* xorshift64*: never zero. */
+struct chance {
+    uint64_t state;
+};
+
+static inline uint64_t chance_next(struct chance *c)
+{
+    c->state ^= c->state >> 12;
+    c->state ^= c->state << 25;
+    c->state ^= c->state >> 27;
+    return c->state * 0x2545f4914f6cdd1dull;
+}
+
+static inline uint32_t chance_below(struct chance *c, uint32_t limit)
+{
+    return (uint32_t)((chance_next(c) >> 32) * limit >> 32);
+}
+
+static inline struct chance chance_make(uint64_t seed)
+{
+    return (struct chance){ (seed + 1) * 0x9e3779b97f4a7c15ull | 1 };
+}
+
+/* Room for the groups; nothing in them. */
+void design_init(struct design *d, struct arena *arena, uint32_t node_count, uint32_t group_size,
+                 uint32_t group_count, uint32_t r);
+
+/* Lines of the affine or projective plane of order q, when the size is one of theirs, whole or in
+ * parallel classes. */
+bool design_of_plane(struct design *d, uint32_t r);
+/* Base blocks developed through the integers modulo node_count; always possible when
+ * node_count × r is divisible by group_size. */
+void design_of_cycle(struct design *d, uint32_t r, struct chance *chance);
+/* Exchanges members of groups until the balance is what counting allows, or for so many steps.
+ * Members marked in @is_fixed (may be NULL) stay. */
+void design_improve(struct design *d, const bool *is_fixed, struct chance *chance,
+                    const struct design_progress *progress);

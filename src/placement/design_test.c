@@ -1,0 +1,122 @@
+/* design_test.c - every size gives loads that are right; balance where it is known to exist. */
+#include "placement/design_internal.h"
+
+#include "base/check.h"
+#include "base/error.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static struct design make(struct arena *arena, uint32_t v, uint32_t k, uint32_t r)
+{
+    struct design d;
+    design_make(arena, v, k, r, 1, NULL, &d);
+    const char *wrong = design_verify(&d, arena);
+    if (wrong) fail_msg("v %u k %u r %u: %s", v, k, r, wrong);
+    return d;
+}
+
+/* Known block designs and sizes of the reference: all pairs as even as counting allows. */
+static void test_balance(void **state)
+{
+    static const struct {
+        uint32_t v, k, r;
+    } sizes[] = {
+        { 5, 3, 6 },    { 6, 3, 5 },   { 7, 3, 3 },  { 9, 3, 4 },    { 13, 3, 6 },    { 13, 4, 4 },
+        { 15, 3, 7 },   { 16, 4, 5 },  { 21, 5, 5 }, { 25, 3, 12 },  { 25, 5, 6 },    { 31, 6, 6 },
+        { 31, 3, 15 },  { 57, 8, 8 },  { 73, 9, 9 }, { 91, 10, 10 }, { 10, 2, 9 },    { 20, 2, 19 },
+        { 10, 9, 9 },   { 25, 20, 4 }, { 10, 3, 6 }, { 50, 3, 27 },  { 100, 3, 51 },  { 64, 8, 9 },
+        { 200, 3, 99 }, { 5, 4, 4 },   { 8, 2, 7 },  { 12, 3, 6 },   { 1000, 3, 99 },
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+        cleanup_arena_ struct arena arena = { 0 };
+        struct design d = make(&arena, sizes[i].v, sizes[i].k, sizes[i].r);
+        struct design_balance b = design_balance(&d);
+        if (b.least != b.least_bound || b.most != b.most_bound)
+            fail_msg("v %u k %u r %u: pairs meet %u to %u times, not %u to %u", sizes[i].v,
+                     sizes[i].k, sizes[i].r, b.least, b.most, b.least_bound, b.most_bound);
+    }
+}
+
+/* All small sizes, those too that leave targets unused, with heads. */
+static void test_all_small(void **state)
+{
+    for (uint32_t v = 1; v <= 8; v++) {
+        for (uint32_t k = 1; k <= v; k++) {
+            for (uint32_t r = 1; r <= 7; r++) {
+                cleanup_arena_ struct arena arena = { 0 };
+                if (!design_is_possible(v, k, r)) continue;
+                struct design d = make(&arena, v, k, r);
+                uint32_t *heads = design_heads(&d, &arena), counts[8] = { 0 };
+                for (uint32_t g = 0; g < d.group_count; g++)
+                    counts[d.members[g * k + heads[g]]]++;
+                for (uint32_t x = 0; x < v; x++)
+                    assert_in_range(counts[x], d.group_count / v, (d.group_count + v - 1) / v);
+            }
+        }
+    }
+}
+
+static void test_same_seed(void **state)
+{
+    cleanup_arena_ struct arena arena = { 0 };
+    struct design a = make(&arena, 14, 4, 8), b = make(&arena, 14, 4, 8), c;
+    assert_memory_equal(a.members, b.members, (size_t)a.group_count * 4 * sizeof *a.members);
+    design_make(&arena, 14, 4, 8, 2, NULL, &c);
+    assert_memory_not_equal(a.members, c.members, (size_t)a.group_count * 4 * sizeof *a.members);
+}
+
+static uint32_t kept(const struct design *before, const struct design *after)
+{
+    uint32_t k = before->group_size, count = 0;
+    for (uint32_t g = 0; g < before->group_count; g++)
+        for (uint32_t i = 0; i < k; i++)
+            for (uint32_t j = 0; j < k; j++)
+                count += before->members[g * k + i] == after->members[g * k + j];
+    return count;
+}
+
+/* Twice the nodes: each keeps half of what it had, which is the least that must move. */
+static void test_extend(void **state)
+{
+    cleanup_arena_ struct arena arena = { 0 };
+    struct design before = make(&arena, 5, 3, 6), after;
+    uint32_t moved = 0;
+    assert_int_equal(design_extend(&arena, &before, 10, 6, 1, NULL, &after, &moved), 0);
+    assert_null(design_verify(&after, &arena));
+    assert_int_equal(moved, 15);
+    assert_int_equal(kept(&before, &after), 15);
+    assert_int_equal(after.group_count, 20);
+    assert_int_equal(design_extend(&arena, &before, 4, 6, 1, NULL, &after, &moved),
+                     -ERR_INVALID_ARG);
+}
+
+/* The verdict on designs that are wrong. */
+static void test_verify(void **state)
+{
+    cleanup_arena_ struct arena arena = { 0 };
+    struct design d = make(&arena, 7, 3, 3);
+    uint32_t first = d.members[0];
+    d.members[0] = d.members[1];
+    assert_non_null(strstr(design_verify(&d, &arena), "twice"));
+    d.members[0] = 7;
+    assert_non_null(strstr(design_verify(&d, &arena), "disk 8 of 7"));
+    d.members[0] = first;
+    assert_null(design_verify(&d, &arena));
+    d.members[2] = d.members[2] == 6 ? 5 : 6;
+    assert_non_null(strstr(design_verify(&d, &arena), "where each should be in 3"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_balance),   cmocka_unit_test(test_all_small),
+        cmocka_unit_test(test_same_seed), cmocka_unit_test(test_extend),
+        cmocka_unit_test(test_verify),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
