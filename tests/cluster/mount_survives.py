@@ -194,7 +194,7 @@ def main():
     if os.geteuid() != 0 or not os.path.exists("/dev/fuse"):
         print("needs root and /dev/fuse")
         sys.exit(77)
-    with Cluster("--one-process=false", "--storages=3", mount=True) as c:
+    with Cluster("--storages=3", mount=True) as c:
         killed_daemon(c)
         killed_servers(c)
         hanging_servers(c)
