@@ -168,6 +168,7 @@ static int check_settings(const struct cluster_settings *s, struct arena *arena,
                           const char **ret_error)
 {
     int r = check_range("storages", s->storage_count, 1, STORAGE_COUNT_MAX, arena, ret_error);
+    if (r >= 0) r = check_range("mgmtds", s->mgmtd_count, 1, MGMTD_COUNT_MAX, arena, ret_error);
     if (r >= 0) r = check_range("metas", s->meta_count, 1, META_COUNT_MAX, arena, ret_error);
     if (r >= 0)
         r = check_range("replicas", s->replica_count, 1, REPLICA_COUNT_MAX, arena, ret_error);

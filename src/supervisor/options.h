@@ -8,6 +8,7 @@
     S(TEXT, cluster_id, "cluster_id", "default", COLD, "name of the cluster")                      \
     S(U32, storage_count, "storages", "5", COLD, "storage services, each with a directory")        \
     S(U32, replica_count, "replicas", "3", COLD, "copies of the data")                             \
+    S(U32, mgmtd_count, "mgmtds", "1", COLD, "cluster managers; one of them leads")                \
     S(U32, meta_count, "metas", "2", COLD, "metadata services")                                    \
     S(SIZE, chunk_bytes, "chunk_size", "1MB", COLD, "of the root directory")                       \
     S(TEXT, mount, "mount", "", HOT, "where it is mounted; empty: /mnt/c3fs, or ~/mnt/c3fs")       \
@@ -20,7 +21,7 @@
 SETTINGS_STRUCT(cluster_settings, CLUSTER_SETTINGS)
 extern const struct setting cluster_settings_table[];
 
-enum { STORAGE_COUNT_MAX = 64, META_COUNT_MAX = 8, REPLICA_COUNT_MAX = 8 };
+enum { STORAGE_COUNT_MAX = 64, META_COUNT_MAX = 8, MGMTD_COUNT_MAX = 7, REPLICA_COUNT_MAX = 8 };
 
 struct cluster_options {
     const char *dir; /* absolute */

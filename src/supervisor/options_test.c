@@ -100,6 +100,7 @@ static void test_refused(void **state)
         { "--storages 0", ERR_CONFIG_INVALID_VALUE, "'--storages' must be from 1 to 64" },
         { "--storages 2", ERR_CONFIG_INVALID_VALUE,
           "3 replicas need as many storages; there are 2" },
+        { "--mgmtds 8", ERR_CONFIG_INVALID_VALUE, "'--mgmtds' must be from 1 to 7" },
         { "--port-base 80", ERR_CONFIG_INVALID_VALUE, "'--port-base' must be from 1024 to" },
         { "--chunk-size 3MB", ERR_CONFIG_INVALID_VALUE, "power of two" },
         { "--one-process=yes", ERR_CONFIG_INVALID_TYPE, "is not true or false" },
@@ -237,6 +238,32 @@ static void test_plan(void **state)
     assert_null(all->argv[10]);
 }
 
+/* Each of several managers has a port of its own, and everybody knows all of them. */
+static void test_plan_of_managers(void **state)
+{
+    static const char *const servers = "mgmtd_server_addresses = [\"TCP://127.0.0.1:22000\", "
+                                       "\"TCP://127.0.0.1:22075\", \"TCP://127.0.0.1:22076\"]\n";
+    static const char *const names[] = { "meta-101", "storage-1003", "fuse", "bootstrap",
+                                         "admin_cli" };
+    struct fixture *f = *state;
+    struct cluster_options options;
+    struct plan *plan = arena_new(&f->arena, struct plan);
+    struct bytes text;
+    assert_int_equal(parse(f, "--mgmtds 3 --storages 3 --mount /m", &options), 0);
+    assert_int_equal(plan_make(&options, "/bin/c3fs", 22000, &f->arena, plan, &f->error), 0);
+    assert_int_equal(plan->count, 3 + 2 + 3 + 1 + 2);
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        const char *path = arena_printf(&f->arena, "%s/etc/%s.toml", f->dir, names[i]);
+        assert_int_equal(text_read(path, &f->arena, &text, &f->error), 0);
+        if (!strstr((const char *)text.base, servers)) fail_msg("%s lacks %s", path, servers);
+    }
+    const char *path = arena_printf(&f->arena, "%s/etc/mgmtd-3.toml", f->dir);
+    assert_int_equal(text_read(path, &f->arena, &text, &f->error), 0);
+    assert_non_null(
+        strstr((const char *)text.base, "node_id = 3\nlisten = \"TCP://127.0.0.1:22076"));
+    assert_string_equal(find(plan, "mgmtd-3")->argv[1], "mgmtd");
+}
+
 static void test_state(void **state)
 {
     struct fixture *f = *state;
@@ -314,6 +341,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_mounts, setup, teardown),
         cmocka_unit_test_setup_teardown(test_files, setup, teardown),
         cmocka_unit_test_setup_teardown(test_plan, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_plan_of_managers, setup, teardown),
         cmocka_unit_test_setup_teardown(test_state, setup, teardown),
         cmocka_unit_test_setup_teardown(test_lock, setup, teardown),
     };

@@ -1,6 +1,6 @@
-/* plan.c - mgmtd 1, meta 101.., storage 1001.., one mount, and the bootstrap in between.
+/* plan.c - mgmtd 1.., meta 101.., storage 1001.., one mount, and the bootstrap in between.
  *
- * Ports of the block: 0 mgmtd, 1.. meta, 11.. storage.
+ * Ports of the block: 0 the first mgmtd, 1.. meta, 11.. storage, 75.. the other mgmtds.
  */
 #include "supervisor/plan.h"
 
@@ -16,10 +16,14 @@ enum {
     MGMTD_PORT = 0,
     META_PORT = 1,
     STORAGE_PORT = 11,
+    MGMTD_MORE_PORT = STORAGE_PORT + STORAGE_COUNT_MAX,
     MGMTD_ID = 1,
     META_ID = 101,
     STORAGE_ID = 1001
 };
+
+_Static_assert(META_PORT + META_COUNT_MAX <= STORAGE_PORT, "ports of meta and storage");
+_Static_assert(MGMTD_MORE_PORT + MGMTD_COUNT_MAX - 1 <= PORT_BLOCK_SIZE, "ports of a block");
 
 struct maker {
     const struct cluster_options *options;
@@ -44,6 +48,22 @@ static const char *path_below(struct maker *m, const char *name)
 static uint16_t port_of(struct maker *m, uint32_t offset)
 {
     return (uint16_t)(m->plan->port_base + offset);
+}
+
+static uint32_t mgmtd_port(uint32_t index)
+{
+    return index == 0 ? MGMTD_PORT : MGMTD_MORE_PORT + index - 1;
+}
+
+/* The line that tells others where the cluster managers are. */
+static const char *mgmtd_servers(struct maker *m)
+{
+    char *text = arena_printf(m->arena, "mgmtd_server_addresses = [");
+    for (uint32_t i = 0; i < m->settings->mgmtd_count; i++) {
+        text = arena_printf(m->arena, "%s%s\"TCP://127.0.0.1:%u\"", text, i ? ", " : "",
+                            port_of(m, mgmtd_port(i)));
+    }
+    return arena_printf(m->arena, "%s]\n", text);
 }
 
 /* ---- files ---- */
@@ -86,31 +106,27 @@ static const char *server_config(struct maker *m, uint32_t node_id, uint32_t por
                         quoted(m, m->settings->cluster_id), node_id, port_of(m, port_offset));
 }
 
-static const char *mgmtd_config(struct maker *m)
+static const char *mgmtd_config(struct maker *m, uint32_t index)
 {
+    uint32_t port = mgmtd_port(index);
     return arena_printf(m->arena, "%sadvertise = \"TCP://127.0.0.1:%u\"\nkv_path = %s\n",
-                        server_config(m, MGMTD_ID, MGMTD_PORT), port_of(m, MGMTD_PORT),
+                        server_config(m, MGMTD_ID + index, port), port_of(m, port),
                         quoted(m, path_below(m, "kv")));
 }
 
 static const char *meta_config(struct maker *m, uint32_t index)
 {
-    return arena_printf(m->arena,
-                        "%sadvertise = \"TCP://127.0.0.1:%u\"\nkv_path = %s\n"
-                        "mgmtd_server_addresses = [\"TCP://127.0.0.1:%u\"]\n",
+    return arena_printf(m->arena, "%sadvertise = \"TCP://127.0.0.1:%u\"\nkv_path = %s\n%s",
                         server_config(m, META_ID + index, META_PORT + index),
                         port_of(m, META_PORT + index), quoted(m, path_below(m, "kv")),
-                        port_of(m, MGMTD_PORT));
+                        mgmtd_servers(m));
 }
 
 static const char *storage_config(struct maker *m, uint32_t index, const char *directory)
 {
-    return arena_printf(m->arena,
-                        "%sadvertise = [\"TCP://127.0.0.1:%u\"]\n"
-                        "mgmtd_server_addresses = [\"TCP://127.0.0.1:%u\"]\ntarget_paths = [%s]\n",
+    return arena_printf(m->arena, "%sadvertise = [\"TCP://127.0.0.1:%u\"]\n%starget_paths = [%s]\n",
                         server_config(m, STORAGE_ID + index, STORAGE_PORT + index),
-                        port_of(m, STORAGE_PORT + index), port_of(m, MGMTD_PORT),
-                        quoted(m, directory));
+                        port_of(m, STORAGE_PORT + index), mgmtd_servers(m), quoted(m, directory));
 }
 
 /* Mounts of users are for themselves alone unless the host's settings of FUSE say otherwise. */
@@ -131,10 +147,9 @@ static const char *fuse_config(struct maker *m)
 {
     return arena_printf(m->arena,
                         "# made by c3fs up; changes are lost\n"
-                        "cluster_id = %s\nmgmtd_server_addresses = [\"TCP://127.0.0.1:%u\"]\n"
-                        "token_file = %s\nmountpoint = %s\nallow_other = %s\n"
+                        "cluster_id = %s\n%stoken_file = %s\nmountpoint = %s\nallow_other = %s\n"
                         "timeout = \"%llums\"\n",
-                        quoted(m, m->settings->cluster_id), port_of(m, MGMTD_PORT),
+                        quoted(m, m->settings->cluster_id), mgmtd_servers(m),
                         quoted(m, path_below(m, "token.txt")), quoted(m, m->plan->mount),
                         may_allow_other(m) ? "true" : "false",
                         (unsigned long long)(m->settings->timeout_ns / MSEC));
@@ -176,7 +191,10 @@ struct part {
 static int parts_make(struct maker *m, struct part *parts, uint32_t *count)
 {
     uint32_t n = 0;
-    parts[n++] = (struct part){ "mgmtd", "mgmtd-1", mgmtd_config(m), RANK_MGMTD, 1 };
+    for (uint32_t i = 0; i < m->settings->mgmtd_count; i++) {
+        const char *name = arena_printf(m->arena, "mgmtd-%u", MGMTD_ID + i);
+        parts[n++] = (struct part){ "mgmtd", name, mgmtd_config(m, i), RANK_MGMTD, 1 };
+    }
     for (uint32_t i = 0; i < m->settings->meta_count; i++) {
         const char *name = arena_printf(m->arena, "meta-%u", META_ID + i);
         parts[n++] = (struct part){ "meta", name, meta_config(m, i), RANK_SERVICE, 1 };
@@ -202,11 +220,9 @@ static int admin_config_write(struct maker *m)
     return write_config(m, "admin_cli",
                         arena_printf(m->arena,
                                      "# made by c3fs up; changes are lost\n"
-                                     "cluster_id = %s\nkv_path = %s\n"
-                                     "mgmtd_server_addresses = [\"TCP://127.0.0.1:%u\"]\n"
-                                     "token_file = %s\n",
+                                     "cluster_id = %s\nkv_path = %s\n%stoken_file = %s\n",
                                      quoted(m, m->settings->cluster_id),
-                                     quoted(m, path_below(m, "kv")), port_of(m, MGMTD_PORT),
+                                     quoted(m, path_below(m, "kv")), mgmtd_servers(m),
                                      quoted(m, path_below(m, "token.txt"))));
 }
 
@@ -217,14 +233,12 @@ static int bootstrap_add(struct maker *m)
         m, "bootstrap",
         arena_printf(m->arena,
                      "# made by c3fs up; changes are lost\n"
-                     "cluster_id = %s\nkv_path = %s\n"
-                     "mgmtd_server_addresses = [\"TCP://127.0.0.1:%u\"]\ntoken_file = %s\n"
+                     "cluster_id = %s\nkv_path = %s\n%stoken_file = %s\n"
                      "storages = %u\nreplicas = %u\nchunk_size = %llu\nstripe = %u\n"
                      "owner_uid = %u\nowner_gid = %u\n",
-                     quoted(m, s->cluster_id), quoted(m, path_below(m, "kv")),
-                     port_of(m, MGMTD_PORT), quoted(m, path_below(m, "token.txt")),
-                     s->storage_count, s->replica_count, (unsigned long long)s->chunk_bytes,
-                     s->storage_count, geteuid(), getegid()));
+                     quoted(m, s->cluster_id), quoted(m, path_below(m, "kv")), mgmtd_servers(m),
+                     quoted(m, path_below(m, "token.txt")), s->storage_count, s->replica_count,
+                     (unsigned long long)s->chunk_bytes, s->storage_count, geteuid(), getegid()));
     if (r >= 0) r = admin_config_write(m);
     if (r < 0) return r;
     const char *file = path_below(m, "etc/bootstrap.toml");
@@ -293,7 +307,8 @@ int plan_make(const struct cluster_options *options, const char *binary, uint16_
         int r = directory_make(path_below(&m, folders[i]), arena, ret_error);
         if (r < 0) return r;
     }
-    uint32_t port_count = STORAGE_PORT + settings->storage_count;
+    uint32_t port_count = settings->mgmtd_count > 1 ? mgmtd_port(settings->mgmtd_count)
+                                                    : STORAGE_PORT + settings->storage_count;
     ret->port_base = keep_port_base ?: port_block_find((uint16_t)settings->port_base, port_count);
     if (ret->port_base == 0) {
         *ret_error = arena_printf(arena, "no block of %u free ports from %u on", port_count,

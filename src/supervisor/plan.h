@@ -6,7 +6,10 @@
 #pragma once
 #include "supervisor/options.h"
 
-enum { PLAN_CHILD_COUNT_MAX = STORAGE_COUNT_MAX + META_COUNT_MAX + 8, PORT_BLOCK_SIZE = 100 };
+enum {
+    PLAN_CHILD_COUNT_MAX = STORAGE_COUNT_MAX + META_COUNT_MAX + MGMTD_COUNT_MAX + 8,
+    PORT_BLOCK_SIZE = 100
+};
 enum stop_rank { RANK_MOUNT, RANK_SERVICE, RANK_MGMTD, RANK_COUNT };
 
 struct child_plan {
