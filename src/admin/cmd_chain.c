@@ -2,6 +2,7 @@
 #include "admin/commands.h"
 
 #include "client/names.h"
+#include "cluster/shutdown.h"
 
 static const struct argument_spec no_spec[] = { { NULL, NULL, ARG_FLAG, false, NULL } };
 
@@ -258,6 +259,60 @@ static int run_update_chain(struct admin *a, const struct arguments *args)
     return chain_call(a, RPC_METHOD(mgmtd, update_chain), &q);
 }
 
+/* ---- a cluster that stands still ---- */
+
+static const struct argument_spec shutdown_spec[] = {
+    { "--check-offline", "-c", ARG_FLAG, false, "refuse while a cluster manager leads" },
+    { "--display-chains", NULL, ARG_FLAG, false, "show all chains" },
+    { NULL, NULL, ARG_FLAG, false, NULL },
+};
+
+static void print_shut_chains(struct admin *a, const struct chain_info_list *chains)
+{
+    const char *headers[2 + CHAIN_TARGET_COUNT_MAX] = { "ChainId", "ChainVersion" };
+    uint32_t width = 0;
+    for (uint32_t i = 0; i < chains->count; i++)
+        width =
+            MAX_OF(width, MIN_OF(chains->items[i].members.count, (uint32_t)CHAIN_TARGET_COUNT_MAX));
+    for (uint32_t i = 0; i < width; i++)
+        headers[2 + i] = a->printer.is_json ? arena_printf(&a->arena, "Target%u", i + 1) : "Target";
+    struct print_table t;
+    table_begin(&t, &a->printer, 2 + width, headers);
+    for (uint32_t i = 0; i < chains->count; i++) {
+        const struct chain_info *chain = &chains->items[i];
+        table_cell(&t, "%u", chain->chain_id);
+        table_cell(&t, "%u", chain->version);
+        for (uint32_t j = 0; j < width; j++) {
+            if (j >= chain->members.count)
+                table_cell(&t, "%s", "");
+            else
+                table_cell(&t, "%llu(%s)", (unsigned long long)chain->members.items[j].target_id,
+                           public_state_name(chain->members.items[j].public_state));
+        }
+    }
+    table_end(&t);
+}
+
+static int run_shutdown_all_chains(struct admin *a, const struct arguments *args)
+{
+    struct chain_info_list chains;
+    uint32_t owner = 0;
+    int r = admin_need_kv(a);
+    if (r < 0) return r;
+    if (argument_flag(args, "--check-offline")) {
+        r = cluster_is_led(a->node, a->kv, &owner);
+        if (r < 0) return admin_fail(a, r, "cannot see whether a cluster manager leads");
+        if (r > 0) return admin_fail(a, -ERR_BUSY, "node %u leads: stop all mgmtd first", owner);
+    }
+    r = cluster_shutdown_chains(a->kv, &a->arena, &chains);
+    if (r < 0) return admin_fail(a, r, "the chains are as they were");
+    if (argument_flag(args, "--display-chains"))
+        print_shut_chains(a, &chains);
+    else
+        admin_say(a, "Shutdown succeeded");
+    return 0;
+}
+
 const struct command_spec chain_commands[] = {
     { "list-chain-tables", run_list_chain_tables, no_spec,
       "Lists all versions of all chain tables." },
@@ -271,5 +326,8 @@ const struct command_spec chain_commands[] = {
       "One step towards the preferred order." },
     { "set-preferred-target-order", run_set_preferred, preferred_spec,
       "Sets the preferred order of a chain." },
+    { "shutdown-all-chains", run_shutdown_all_chains, shutdown_spec,
+      "Puts the chains of a cluster that is stopped at rest: whoever served may go on alone.\n"
+      "  shutdown-all-chains --check-offline" },
     { NULL, NULL, NULL, NULL },
 };

@@ -226,22 +226,68 @@ static uint8_t healthy_local(uint8_t public_state)
                                                                             : LOCAL_ONLINE;
 }
 
+/* One target towards a random order, as an administrator may ask at any time. */
+static void displace_one(struct chain_shape *shape, uint64_t *seed)
+{
+    uint64_t ids[CHAIN_TARGET_COUNT_MAX];
+    struct u64_list preferred = { ids, shape->count };
+    for (uint32_t i = 0; i < shape->count; i++) {
+        uint32_t j = (uint32_t)random_below(seed, i + 1);
+        ids[i] = ids[j];
+        ids[j] = shape->slots[i].target_id;
+    }
+    int victim = chain_preferred_victim(shape, &preferred);
+    if (victim >= 0) chain_displace(shape, (uint32_t)victim);
+}
+
+/* As the records of a cluster that stands still are changed (cluster/shutdown.c): for once there
+ * may be several LASTSRV, and whoever comes first goes on. */
+static void shut_down(struct chain_shape *shape)
+{
+    for (uint32_t i = 0; i < shape->count; i++) {
+        uint8_t *public_state = &shape->slots[i].public_state;
+        if (*public_state == PUBLIC_SERVING) *public_state = PUBLIC_LASTSRV;
+        if (*public_state == PUBLIC_SYNCING || *public_state == PUBLIC_WAITING)
+            *public_state = PUBLIC_OFFLINE;
+    }
+    struct chain_shape before = *shape;
+    chain_evaluate(shape);
+    check_step(&before, shape);
+}
+
+/* Something that happens to a chain, most often news of a target. */
+static void disturb(struct chain_shape *shape, uint64_t *next_id, uint64_t *seed)
+{
+    switch (random_below(seed, 40)) {
+    case 0:
+    case 1: chain_rotate_lastsrv(shape); break;
+    case 2: displace_one(shape, seed); break;
+    case 3:
+        if (shape->count < 6) assert_int_equal(chain_add(shape, (*next_id)++), 0);
+        break;
+    case 4:
+        if (shape->count > 1)
+            (void)!chain_remove(shape, shape->slots[random_below(seed, shape->count)].target_id);
+        break;
+    case 5: shut_down(shape); break;
+    default:
+        shape->slots[random_below(seed, shape->count)].local_state =
+            local_states[random_below(seed, 4)];
+        break;
+    }
+}
+
 static void test_walks(void **state)
 {
     (void)state;
     for (uint64_t walk = 1; walk <= 2000; walk++) {
-        uint64_t seed = walk;
+        uint64_t seed = walk, next_id = 'a';
         struct chain_shape shape = { .count = 1 + (uint32_t)random_below(&seed, 6) };
         for (uint32_t i = 0; i < shape.count; i++) {
             shape.slots[i] = (struct chain_slot){ 'A' + i, PUBLIC_SERVING, LOCAL_ONLINE };
         }
         for (int step = 0; step < 100; step++) {
-            uint64_t dice = random_below(&seed, 20);
-            if (dice == 0)
-                chain_rotate_lastsrv(&shape);
-            else
-                shape.slots[random_below(&seed, shape.count)].local_state =
-                    local_states[random_below(&seed, 4)];
+            disturb(&shape, &next_id, &seed);
             assert_null(chain_broken_invariant(&shape));
             check_one(&shape);
             chain_evaluate(&shape);
@@ -293,6 +339,10 @@ static void test_traces(void **state)
         { "A:S,i B:O,o", "A:L,i B:O,o" },
         { "A:O,o", "A:O,o" },
         { "A:O,n", "A:W,n" },
+        /* put at rest (shutdown-all-chains): whoever comes first serves, alone at first */
+        { "A:L,o B:L,n C:L,o", "B:S,n C:O,o A:O,o" },
+        { "A:L,n B:L,n C:O,n", "A:S,n C:Y,n B:O,n" },
+        { "A:L,o B:L,o C:O,o", "A:L,o B:O,o C:O,o" },
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         struct chain_shape shape = shape_of(cases[i].before);
