@@ -52,6 +52,12 @@ const struct setting *role_settings(const struct role *role, struct arena *arena
     return join(role, arena).table;
 }
 
+static void *copy_settings(const struct role *role, struct arena *arena, const void *joined)
+{
+    size_t size = common_size() + role->settings_size;
+    return memcpy(arena_alloc(arena, size), joined, size);
+}
+
 /* ---- the command line ---- */
 
 /* "--config.a.b=V", or "--config.a.b V" with @next. Returns how many arguments it was. */
@@ -194,6 +200,7 @@ int role_start_parse(const struct role *role, int argc, char *const *argv,
     memcpy(&start.common, joined.settings, sizeof start.common);
     start.table = joined.table;
     start.joined = joined.settings;
+    start.pushed = copy_settings(role, arena, joined.settings);
     start.arena = arena;
     r = check_common(&start.common, arena, ret_error);
     if (r < 0) return r;
@@ -263,29 +270,52 @@ int role_check_template(const struct role *role, struct arena *arena, struct byt
     return r < 0 ? r : check_common(joined.settings, arena, ret_error);
 }
 
-/* On a copy first: nothing is changed by a text that is refused. */
-static int update_settings(const struct role_start *start, struct bytes toml,
-                           const char **ret_error)
+/* @root over @settings. On a copy first: nothing is changed by a text that is refused. */
+static int update_settings(const struct role_start *start, void *settings,
+                           const struct toml_value *root, const char **ret_error)
 {
-    struct toml_value root;
-    size_t size = common_size() + start->role->settings_size;
-    void *copy = arena_alloc(start->arena, size);
-    memcpy(copy, start->joined, size);
-    /* what the new settings point to must stay */
-    int r = toml_parse(start->arena, arena_copy(start->arena, toml), &root, ret_error);
-    if (r >= 0) r = settings_update(start->table, copy, start->arena, &root, ret_error);
+    void *copy = copy_settings(start->role, start->arena, settings);
+    int r = settings_update(start->table, copy, start->arena, root, ret_error);
     if (r >= 0) r = check_common(copy, start->arena, ret_error);
-    if (r >= 0) memcpy(start->joined, copy, size);
+    if (r >= 0) memcpy(settings, copy, common_size() + start->role->settings_size);
     return r;
 }
 
-static int take_config(void *arg, struct node *node, struct bytes toml)
+static int update_all(const struct role_start *start, struct bytes toml, enum config_source source,
+                      const char **ret_error)
+{
+    struct toml_value root;
+    /* what the new settings point to must stay */
+    int r = toml_parse(start->arena, arena_copy(start->arena, toml), &root, ret_error);
+    if (r >= 0) r = update_settings(start, start->joined, &root, ret_error);
+    if (r >= 0 && source == CONFIG_PUSHED)
+        r = update_settings(start, start->pushed, &root, ret_error);
+    return r;
+}
+
+static bool is_dirty(const struct role_start *start)
+{
+    for (const struct setting *s = start->table; s->key; s++) {
+        if (!settings_equal(s, start->joined, start->pushed)) return true;
+    }
+    return false;
+}
+
+static int take_config(void *arg, struct node *node, struct bytes toml, enum config_source source,
+                       struct arena *arena, const char **ret_error)
 {
     const struct role_start *start = arg;
-    const char *error = NULL;
-    int r = update_settings(start, toml, &error);
-    if (r < 0)
-        return log_error(&node->log, r, "the configuration that was pushed is refused: %s", error);
+    const char *error = "";
+    int r = update_all(start, toml, source, &error);
+    struct config_update *last = &node->last_config_update;
+    *last = (struct config_update){ .wall_ns = node_wall_ns(node), .source = source, .result = r };
+    if (r < 0) {
+        snprintf(last->error, sizeof last->error, "%s", error);
+        *ret_error = arena_printf(arena, "%s", error);
+        return log_error(&node->log, r, "a configuration that was %s is refused: %s",
+                         source == CONFIG_PUSHED ? "pushed" : "given by hand", error);
+    }
+    node->config_is_dirty = is_dirty(start);
     const struct common_settings *common = start->joined;
     node->log.level = (enum log_level)log_level_parse(common->log_level);
     log_info(&node->log, "took over a configuration");
@@ -300,9 +330,7 @@ static bool is_secret(const char *key)
 static const char *show_config(void *arg, struct arena *arena)
 {
     const struct role_start *start = arg;
-    size_t size = common_size() + start->role->settings_size;
-    char *copy = arena_alloc(arena, size);
-    memcpy(copy, start->joined, size);
+    char *copy = copy_settings(start->role, arena, start->joined);
     for (const struct setting *s = start->table; s->key; s++)
         if (s->kind == SETTING_TEXT && is_secret(s->key)) *(setting_TEXT *)(copy + s->offset) = "";
     return settings_to_toml(start->table, copy, arena);

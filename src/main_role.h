@@ -31,6 +31,7 @@ struct role_start {
     void *settings;              /* the role's struct */
     const struct setting *table; /* shared and own ones, over @joined, of which @settings is part */
     void *joined;
+    void *pushed;         /* as @joined without what was given by hand */
     struct arena *arena;  /* of all that */
     char *config;         /* all settings as TOML, for --print-config */
     const char *cfg_path; /* NULL: no file */

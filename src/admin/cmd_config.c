@@ -21,7 +21,7 @@ int config_file_read(struct admin *a, const char *path, struct bytes *ret)
     return r < 0 ? admin_fail(a, r, "%s: %s", path, error) : 0;
 }
 
-static int parse_type(struct admin *a, const char *text)
+int config_type_parse(struct admin *a, const char *text)
 {
     int type = node_type_parse(text);
     return type < 0 ? admin_fail(a, -ERR_INVALID_ARG,
@@ -38,7 +38,7 @@ static const struct argument_spec set_config_spec[] = {
 
 static int run_set_config(struct admin *a, const struct arguments *args)
 {
-    int type = parse_type(a, argument_text(args, "--type", ""));
+    int type = config_type_parse(a, argument_text(args, "--type", ""));
     if (type < 0) return type;
     struct set_config_request q = { .type = (uint8_t)type,
                                     .desc = bytes_of_text(argument_text(args, "--desc", "")) };
@@ -128,7 +128,7 @@ static int give_config(struct admin *a, const struct arguments *args, struct pri
 
 static int get_template(struct admin *a, const struct arguments *args)
 {
-    int type = parse_type(a, argument_text(args, "--type", ""));
+    int type = config_type_parse(a, argument_text(args, "--type", ""));
     if (type < 0) return type;
     struct get_config_request q = { .type = (uint8_t)type };
     struct config_info rep = { 0 };
@@ -142,25 +142,24 @@ static int get_template(struct admin *a, const struct arguments *args)
     return give_config(a, args, &t, rep.content);
 }
 
-/* A call to the core service of the node or address that is named. */
-static int core_call(struct admin *a, const struct arguments *args, const struct rpc_method *method,
-                     void *rep)
+int core_call(struct admin *a, const struct arguments *args, const struct rpc_method *method,
+              const void *req, void *rep)
 {
-    struct empty_record none = { 0 };
     struct net_address address;
     uint32_t node_id = (uint32_t)argument_number(args, "--node-id", 0);
     const char *text = argument_text(args, "--address", NULL);
-    if (!text) return admin_node(a, node_id, &core_service, method, &none, rep);
+    if (!text) return admin_node(a, node_id, &core_service, method, req, rep);
     int r = net_address_parse(text, &address);
     if (r < 0)
         return admin_fail(a, r, "--address: '%s' is no address such as TCP://10.0.0.1:8000", text);
-    return admin_address(a, text, &address, &core_service, method, &none, rep);
+    return admin_address(a, text, &address, &core_service, method, req, rep);
 }
 
 static int get_live(struct admin *a, const struct arguments *args)
 {
+    struct empty_record none = { 0 };
     struct core_config_reply rep = { 0 };
-    int r = core_call(a, args, RPC_METHOD(core, get_config), &rep);
+    int r = core_call(a, args, RPC_METHOD(core, get_config), &none, &rep);
     if (r < 0) return r;
     struct print_table t;
     block_begin(&t, &a->printer);
@@ -199,8 +198,9 @@ static int run_get_metrics(struct admin *a, const struct arguments *args)
     const char *prefix = argument_text(args, "--prefix", "");
     if (argument(args, "--node-id")->is_set == argument(args, "--address")->is_set)
         return admin_fail(a, -ERR_WRONG_USAGE, "exactly one of --node-id and --address is needed");
+    struct empty_record none = { 0 };
     struct core_metrics_reply rep = { 0 };
-    int r = core_call(a, args, RPC_METHOD(core, get_metrics), &rep);
+    int r = core_call(a, args, RPC_METHOD(core, get_metrics), &none, &rep);
     if (r < 0) return r;
     struct print_table t;
     table_begin(&t, &a->printer, ARRAY_SIZE(headers), headers);

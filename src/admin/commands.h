@@ -14,6 +14,13 @@ extern const struct command_spec stat_commands[];
 extern const struct command_spec data_commands[];
 extern const struct command_spec checksum_commands[];
 
+extern const struct command_spec live_config_commands[];
+
+/* MGMTD, META, STORAGE, CLIENT or FUSE; failures are printed. */
+int config_type_parse(struct admin *a, const char *text) must_check;
+/* A call to the core service of the node or address that --node-id or --address names. */
+int core_call(struct admin *a, const struct arguments *args, const struct rpc_method *method,
+              const void *req, void *rep) fiber_fn must_check;
 /* A local file that is TOML. Failures are printed. */
 int config_file_read(struct admin *a, const char *path, struct bytes *ret) fiber_fn must_check;
 

@@ -1,4 +1,4 @@
-/* core_service.c - a node tells its settings and its counters. */
+/* core_service.c - a node tells its settings and its counters, and takes settings by hand. */
 #include "client/core_service.h"
 
 #include "proto/core.h"
@@ -20,6 +20,37 @@ static int on_get_config(void *self, struct rpc_call *call, const struct empty_r
     if (!node->show_config) return rpc_fail(call, -ERR_NOT_IMPLEMENTED, "no settings to show");
     reply->content = bytes_of_text(node->show_config(node->config_arg, call->arena));
     reply->name = bytes_of_text(node->name);
+    return 0;
+}
+
+static int on_hot_update_config(void *self, struct rpc_call *call,
+                                const struct hot_update_request *request,
+                                struct empty_record *reply)
+{
+    struct node *node = self;
+    const char *error = "";
+    int r = check_caller(call);
+    if (r < 0) return r;
+    if (!node->take_config) return rpc_fail(call, -ERR_NOT_IMPLEMENTED, "no settings to change");
+    r = node->take_config(node->config_arg, node, request->content, CONFIG_BY_HAND, call->arena,
+                          &error);
+    return r < 0 ? rpc_fail(call, r, "%s", error) : 0;
+}
+
+static int on_get_last_config_update(void *self, struct rpc_call *call,
+                                     const struct empty_record *request,
+                                     struct config_update_reply *reply)
+{
+    const struct node *node = self;
+    int r = check_caller(call);
+    if (r < 0) return r;
+    const struct config_update *last = &node->last_config_update;
+    *reply = (struct config_update_reply){ .name = bytes_of_text(node->name),
+                                           .wall_ns = last->wall_ns,
+                                           .source = (uint8_t)last->source,
+                                           .status = (uint32_t)-last->result,
+                                           .error = arena_copy(call->arena,
+                                                               bytes_of_text(last->error)) };
     return 0;
 }
 

@@ -66,6 +66,8 @@ int mgmtd_client_try(struct mgmtd_client *c, const struct rpc_method *method,
                      void *reply) fiber_fn must_check;
 /* Hands a pushed configuration to the node; the status to report with its version. */
 uint8_t mgmtd_client_take_config(struct mgmtd_client *c, struct bytes toml);
+/* What to report for it: DIRTY when settings were changed by hand since. */
+uint8_t mgmtd_client_config_status(const struct mgmtd_client *c, uint8_t status);
 /* True when another instance may do better after this status. */
 bool mgmtd_client_moves_on(int r);
 /* Doubles *pause_ns (0: the first) up to @max_ns and sleeps about that long. */

@@ -18,6 +18,20 @@ static struct bytes own_host(const struct mgmtd_heartbeat *h, struct arena *aren
     return arena_copy(arena, bytes_of_text(address.host));
 }
 
+uint8_t mgmtd_client_config_status(const struct mgmtd_client *c, uint8_t status)
+{
+    return status == CONFIG_NORMAL && c->node->config_is_dirty ? CONFIG_DIRTY : status;
+}
+
+uint8_t mgmtd_client_take_config(struct mgmtd_client *c, struct bytes toml)
+{
+    if (!c->node->take_config) return CONFIG_NORMAL;
+    cleanup_arena_ struct arena arena = { 0 };
+    const char *error;
+    int r = c->node->take_config(c->node->config_arg, c->node, toml, CONFIG_PUSHED, &arena, &error);
+    return r < 0 ? CONFIG_FAILED : CONFIG_NORMAL;
+}
+
 static void make_request(struct mgmtd_client *c, struct arena *arena, bool is_stopping,
                          struct heartbeat_request *request)
 {
@@ -32,17 +46,10 @@ static void make_request(struct mgmtd_client *c, struct arena *arena, bool is_st
     request->node.pid = c->node->pid;
     request->node.release = bytes_of_text(release_text());
     request->node.config_version = h->config_version;
-    request->node.config_status = h->config_status;
+    request->node.config_status = mgmtd_client_config_status(c, h->config_status);
     if (h->options.fill) h->options.fill(h->options.arg, arena, request);
     if (request->node.hostname.size == 0) request->node.hostname = own_host(h, arena);
     request->node.incarnation = c->incarnation;
-}
-
-uint8_t mgmtd_client_take_config(struct mgmtd_client *c, struct bytes toml)
-{
-    if (!c->node->take_config) return CONFIG_NORMAL;
-    int r = c->node->take_config(c->node->config_arg, c->node, toml);
-    return r < 0 ? CONFIG_FAILED : CONFIG_NORMAL;
 }
 
 static void take_reply(struct mgmtd_client *c, uint64_t begin_ns,

@@ -15,6 +15,19 @@ struct loop;
 struct machine; /* simulator only: where the node runs */
 struct fault_table;
 
+enum config_source {
+    CONFIG_PUSHED, /* by the cluster manager, for all nodes of a type */
+    CONFIG_BY_HAND /* by an administrator, for the life of this process */
+};
+
+/* What became of the last configuration that came. */
+struct config_update {
+    uint64_t wall_ns; /* 0: none came */
+    enum config_source source;
+    int result;
+    char error[256]; /* "" after a success */
+};
+
 struct node {
     struct loop *loop;
     struct machine *machine; /* NULL on a real back end */
@@ -25,12 +38,15 @@ struct node {
     struct metrics *metrics;
     struct fault_table *faults;
     struct scope scope; /* root of all fibers of the node; its local is the node */
-    /* Takes over a configuration that the cluster manager pushes, or refuses all of it and says why
-     * in the log; NULL: there is nothing to configure. Set by whoever runs the node's role. */
-    int (*take_config)(void *arg, struct node *node, struct bytes toml);
+    /* Takes over a configuration, or refuses all of it: one line in *ret_error (arena), and in the
+     * log. NULL: there is nothing to configure. Set by whoever runs the node's role. */
+    int (*take_config)(void *arg, struct node *node, struct bytes toml, enum config_source source,
+                       struct arena *arena, const char **ret_error);
     /* The settings as TOML without secrets (arena), or NULL. */
     const char *(*show_config)(void *arg, struct arena *arena);
-    void *config_arg; /* of both */
+    void *config_arg;     /* of both */
+    bool config_is_dirty; /* it runs with settings that were given by hand */
+    struct config_update last_config_update;
 };
 
 /* @name is copied. @machine is NULL on real loops. Never fails. */

@@ -68,6 +68,7 @@ static int keep_lease(struct mgmtd *m, struct term *term)
         int r = lease_step(&m->lease);
         if (r == -ERR_CANCELED) return r;
         if (r < 0) log_warn(&m->node->log, r, "cannot renew the lease");
+        if (m->state && state_is_valid(m->state)) mgmtd_take_own_config(m, m->state);
     }
     return 0;
 }
@@ -114,6 +115,7 @@ static int report(struct mgmtd *m, uint64_t seq)
     int r = net_address_parse(m->lease.primary_address, &primary);
     if (r < 0) return r;
     cleanup_arena_ struct arena arena = { 0 };
+    mgmtd_note_config(m);
     struct heartbeat_request request = { .cluster_id = bytes_of_text(m->options.cluster_id),
                                          .node = m->self,
                                          .seq = seq };

@@ -31,17 +31,32 @@ int mgmtd_validate_config(const struct mgmtd *m, struct arena *arena, enum node_
 void mgmtd_take_config(struct mgmtd *m, uint64_t version, struct bytes toml)
 {
     if (version <= m->self.config_version) return;
-    int r = m->node->take_config ? m->node->take_config(m->node->config_arg, m->node, toml) : 0;
+    cleanup_arena_ struct arena arena = { 0 };
+    const char *error;
+    int r = m->node->take_config ? m->node->take_config(m->node->config_arg, m->node, toml,
+                                                        CONFIG_PUSHED, &arena, &error)
+                                 : 0;
     m->self.config_version = version;
-    m->self.config_status = r < 0 ? CONFIG_FAILED : CONFIG_NORMAL;
+    m->has_refused_config = r < 0;
+    mgmtd_note_config(m);
+}
+
+void mgmtd_note_config(struct mgmtd *m)
+{
+    m->self.config_status = m->has_refused_config      ? CONFIG_FAILED
+                            : m->node->config_is_dirty ? CONFIG_DIRTY
+                                                       : CONFIG_NORMAL;
 }
 
 void mgmtd_take_own_config(struct mgmtd *m, struct state *s)
 {
     const struct latest_config *latest = &s->configs[NODE_MGMTD];
     mgmtd_take_config(m, latest->version, latest->content);
+    mgmtd_note_config(m);
     struct member_node *self = state_node(s, m->options.node_id);
-    if (!self || self->info->config_version == m->self.config_version) return;
+    bool is_known = self && self->info->config_version == m->self.config_version &&
+                    self->info->config_status == m->self.config_status;
+    if (!self || is_known) return;
     self->info->config_version = m->self.config_version;
     self->info->config_status = m->self.config_status;
     state_touch(s, &self->record);

@@ -15,6 +15,7 @@ struct mgmtd {
     struct rpc_pool *pool; /* to the primary, while this one is not */
     struct node_info self;
     struct bytes self_address;
+    bool has_refused_config;
     struct scope scope; /* its fibers */
 };
 
@@ -25,6 +26,8 @@ int mgmtd_validate_config(const struct mgmtd *m, struct arena *arena, enum node_
                           struct bytes toml, const char **ret_error) must_check;
 /* Takes over a configuration of the type MGMTD that is newer than the last one. */
 void mgmtd_take_config(struct mgmtd *m, uint64_t version, struct bytes toml);
+/* Sets self.config_status: settings may have been changed by hand. */
+void mgmtd_note_config(struct mgmtd *m);
 /* As the primary: the latest of @s; and what list-nodes shows of this instance. */
 void mgmtd_take_own_config(struct mgmtd *m, struct state *s);
 /* elect.c: the fibers that get and keep the lease, and report to the primary while another has

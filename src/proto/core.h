@@ -16,7 +16,20 @@ WIRE_LIST(metric)
 #define CORE_METRICS_REPLY(F) F(metric_list, metrics, "in order of name")
 WIRE_RECORD(core_metrics_reply, CORE_METRICS_REPLY)
 
+#define HOT_UPDATE_REQUEST(F) F(text, content, "settings to change, as TOML")
+WIRE_RECORD(hot_update_request, HOT_UPDATE_REQUEST)
+
+#define CONFIG_UPDATE_REPLY(F)                                                                     \
+    F(text, name, "of the node, e.g. storage-1001")                                                \
+    F(u64, wall_ns, "when the last configuration came; 0: none has")                               \
+    F(u8, source, "enum config_source")                                                            \
+    F(u32, status, "0, or why all of it was refused")                                              \
+    F(text, error, "the same as a sentence")
+WIRE_RECORD(config_update_reply, CONFIG_UPDATE_REPLY)
+
 #define CORE_METHODS(M, s)                                                                         \
     M(s, 2, get_config, empty_record, core_config_reply)                                           \
+    M(s, 4, hot_update_config, hot_update_request, empty_record)                                   \
+    M(s, 5, get_last_config_update, empty_record, config_update_reply)                             \
     M(s, 20, get_metrics, empty_record, core_metrics_reply)
 RPC_SERVICE_DECLARE(core, CORE_METHODS)

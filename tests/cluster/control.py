@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""control.py - users and tokens, client sessions, nodes' tags, configurations, routing beyond
-1 MiB, preferred order: against the services of a real cluster.
+"""control.py - users and tokens, client sessions, nodes' tags, configurations (pushed, by hand),
+routing beyond 1 MiB, preferred order: against the services of a real cluster.
 """
 # test: quick, 240 s
 import os
@@ -71,7 +71,9 @@ def test_users(c):
     refused(c.admin("user-stat 1000", config=as_joe, status=1), "refused the token")
     new_joe = token_config(c, "joe2", only.split("(")[0])
     c.admin("user-stat 1000", config=new_joe)
-    for wrong in (first, only.split("(")[0][:-1] + "A", "garbage", "A" * 24):
+    shown = only.split("(")[0]
+    nearly = shown[:-1] + ("B" if shown[-1] == "A" else "A")
+    for wrong in (first, nearly, "garbage", "A" * 24):
         text = c.admin("ls /", config=token_config(c, "wrong", wrong), status=1)
         refused(text, "Encounter error: ", "refused the token")
     # user-switch shows another token from then on
@@ -206,6 +208,43 @@ def test_config(c):
         fail("a refused configuration was stored")
 
 
+def test_hot_update(c):
+    def shown(node):
+        return {n["Id"]: n["ConfigVersion"] for n in c.json("list-nodes")}[node]
+
+    def record(node):
+        return c.json("get-last-config-update-record -n " + node)
+    refused(c.admin("hot-update-config -n 102", status=2), "10000(WrongUsage)")
+    c.admin("hot-update-config -n 102 -s 'gc.concurrency = 7'")
+    if "concurrency = 7" not in c.admin("get-config -n 102 -k gc"):
+        fail("a setting given by hand is not in use")
+    wait_until(20, "list-nodes tells that it differs", lambda: shown("102") == "3(DIRTY)")
+    if shown("101") != "3(UPTODATE)":
+        fail("another node changed too: %s" % shown("101"))
+    if (record("102")["Description"], record("102")["Result"]) != ("by hand", "success"):
+        fail("get-last-config-update-record: %s" % record("102"))
+    # one key that cannot change: nothing is taken
+    both = local("both.toml", 'tombstone_age = "7min"\n[resync]\nbandwidth = "9MB"\n')
+    rows = c.json("hot-update-config -t STORAGE -f " + both, status=1)
+    if len(rows) != 5 or any("cannot change while running" not in r["Result"] for r in rows):
+        fail("hot-update-config of all storages: %s" % rows)
+    if 'bandwidth = "0B"' not in c.admin("get-config -n 1001 -k resync"):
+        fail("a part of a refused configuration was taken")
+    refused(record("1001")["Result"], "17(ConfigUpdateFailed)", "key 'tombstone_age'")
+    rows = c.json("hot-update-config -t STORAGE -s 'resync.bandwidth = \"9MB\"'")
+    if [r["Result"] for r in rows] != ["success"] * 5:
+        fail("hot-update-config of all storages: %s" % rows)
+    # a key that is pushed later is that of the template again
+    c.admin("set-config -t META -f " + local("m4.toml", '[gc]\nconcurrency = 4\n'))
+    for node in ("101", "102"):
+        wait_until(20, "meta %s is as the template" % node,
+                   lambda n=node: shown(n) == "4(UPTODATE)")
+    c.admin("hot-update-config -n 1 -s 'log.level = \"debug\"'")
+    wait_until(5, "the primary tells it of itself", lambda: shown("1") == "1(DIRTY)")
+    c.admin("hot-update-config -n 1 -s 'log.level = \"info\"'")
+    wait_until(5, "and that it is over", lambda: shown("1") == "1(UPTODATE)")
+
+
 # ---- more routing than one message takes ----
 
 def test_many_chains(c):
@@ -293,6 +332,7 @@ def main():
         test_sessions(c)
         test_nodes(c)
         test_config(c)
+        test_hot_update(c)
         test_preferred(c)
         test_many_chains(c)
 
