@@ -2,6 +2,7 @@
 """bench.py - a mounted cluster against its own disk and libfuse's pass-through, in one run.
 
     bench.py --binary FILE --programs DIR [options]     (./dev bench gives the first two)
+    (./dev bench failover: how long clients wait when something fails; bench/failover.py)
       --quick           256 MiB instead of 4 GiB, 500 files instead of 5000, one repetition
       --size SIZE       of the files of the data rows, such as 1G
       --files N         of each of the two processes of the rows of names
