@@ -29,7 +29,7 @@ static void clients_race_in_a_sound_cluster(void **state)
 
 static void every_kind_of_fault(void **state)
 {
-    run_seeds("fleet", 1);
+    run_seeds("fleet", 2);
 }
 
 static void servers_die_while_the_store_loses_answers(void **state)

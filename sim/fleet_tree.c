@@ -1,6 +1,6 @@
 /* fleet_tree.c - the records of the metadata service, as the store has them: every entry leads to
  * an inode, every inode has the entries that its link count says, every directory hangs below the
- * and nothing is left to collect, to trim or to prune.
+ * root, and nothing is left to collect, to trim or to prune.
  */
 #include "base/map.h"
 #include "meta/schema.h"

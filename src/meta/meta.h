@@ -24,7 +24,7 @@
     S(DURATION, session_scan_ns, "session.scan_interval", "5s", HOT,                               \
       "how often dead clients' sessions are looked for")                                           \
     S(DURATION, session_grace_ns, "session.grace", "30s", HOT,                                     \
-      "a session of an unknown client that is younger is left alone")                              \
+      "so long a session's client is unknown before the session goes")                             \
     S(DURATION, idempotency_ns, "idempotency.expire", "30min", HOT,                                \
       "how long the answer of a change is kept for retries")
 SETTINGS_STRUCT(meta_settings, META_SETTINGS)

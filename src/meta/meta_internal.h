@@ -38,6 +38,7 @@ struct meta {
     struct mgmtd_client *mgmtd; /* NULL in tests of the operations */
     struct id_allocator ids;
     struct inode_locks locks;
+    struct map suspects; /* sessions.c: session uuid -> struct suspect * */
     uint32_t next_chain; /* round robin over a table, random start */
     struct meta_options options;
     struct statfs_reply space;
@@ -164,6 +165,7 @@ int idem_run(void *meta);     /* old idempotency records */
 int collect_once(struct meta *m) fiber_fn must_check;
 int sessions_once(struct meta *m) fiber_fn must_check;
 /* Ends the sessions of all clients but those. */
+void suspects_done(struct meta *m);
 int sessions_prune(struct meta *m, const struct client_session_list *alive) fiber_fn must_check;
 int trims_once(struct meta *m, uint64_t age_ns) fiber_fn must_check;
 int idem_once(struct meta *m, uint64_t age_ns) fiber_fn must_check;

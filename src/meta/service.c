@@ -54,6 +54,7 @@ struct meta *meta_new(struct node *node, struct kv *kv, struct routing *routing,
                         .next_chain = (uint32_t)node_random_below(node, 1 << 20) };
     fiber_mutex_init(&m->ids.refill);
     inode_locks_init(&m->locks, node_random_u64(node));
+    map_init(&m->suspects, node_random_u64(node));
     m->metric_trims = metrics_cell(node->metrics, "meta_server.trims");
     m->metric_collected = metrics_cell(node->metrics, "meta_server.gc_success");
     m->metric_collect_failures = metrics_cell(node->metrics, "meta_server.gc_fail");
@@ -65,6 +66,7 @@ struct meta *meta_free(struct meta *m)
 {
     if (!m) return NULL;
     inode_locks_done(&m->locks);
+    suspects_done(m);
     free(m);
     return NULL;
 }

@@ -1,9 +1,9 @@
 /* sessions.c - what dead clients and dead servers left open: their sessions, trims, idempotency
  * records.
  *
- * A session is dead when the cluster manager does not know its client (any more) and it is older
- * than the grace. Before a writer's session goes, the file's length becomes at least the end of its
- * last chunk.
+ * A session is dead when the cluster manager does not know its client (any more), and did not at
+ * any look for the length of the grace, by this server's own clock. Before a writer's session goes,
+ * the file's length becomes at least the end of its last chunk.
  */
 #include "meta/meta_internal.h"
 
@@ -57,6 +57,13 @@ struct prune {
     struct meta *meta;
     struct client_session_list alive;
     int64_t now_ns;
+    uint64_t begin_ns; /* node time */
+};
+
+/* A session of a client that is not known: since when, and when last. */
+struct suspect {
+    struct uuid session;
+    uint64_t since_ns, seen_ns; /* node time */
 };
 
 struct ending {
@@ -75,6 +82,43 @@ static bool client_is_alive(const struct prune *p, struct uuid client)
     for (uint32_t i = 0; i < p->alive.count; i++)
         if (uuid_equal(p->alive.items[i].client, client)) return true;
     return false;
+}
+
+static struct bytes suspect_key(const struct uuid *session)
+{
+    return bytes_of(session, sizeof *session);
+}
+
+/* How long it has been one. */
+static uint64_t suspect_note(struct meta *m, const struct uuid *session)
+{
+    uint64_t now_ns = node_now_ns(m->node);
+    struct suspect *s = map_get_bytes(&m->suspects, suspect_key(session));
+    if (!s) {
+        s = new_zero(struct suspect);
+        *s = (struct suspect){ .session = *session, .since_ns = now_ns };
+        map_put_bytes(&m->suspects, suspect_key(session), s);
+    }
+    s->seen_ns = now_ns;
+    return now_ns - s->since_ns;
+}
+
+/* Those that a whole scan did not come by are gone, or their client is known again. */
+static void suspects_forget(struct meta *m, uint64_t before_ns)
+{
+    size_t at = 0;
+    struct suspect *s;
+    while ((s = map_next(&m->suspects, &at))) {
+        if (s->seen_ns >= before_ns) continue;
+        map_remove_bytes(&m->suspects, suspect_key(&s->session));
+        free(s);
+    }
+}
+
+void suspects_done(struct meta *m)
+{
+    suspects_forget(m, UINT64_MAX);
+    map_done(&m->suspects);
 }
 
 static int ending_load_txn(struct kv_txn *txn, void *arg)
@@ -114,8 +158,8 @@ static int prune_visit(void *arg, struct arena *arena, struct bytes key, struct 
     if (!meta_owns(m, e.inode)) return 0;
     int r = RECORD_DECODE(arena, stored_session, value, &s);
     if (r < 0) return r;
-    bool is_young = p->now_ns - s.opened_ns < (int64_t)m->options.session_grace_ns;
-    if (is_young || client_is_alive(p, s.client)) return 0;
+    if (client_is_alive(p, s.client)) return 0;
+    if (suspect_note(m, &e.session) < m->options.session_grace_ns) return 0;
     e.writes = s.writes;
     e.now_ns = p->now_ns;
     r = kv_read_only(m->kv, ending_load_txn, &e);
@@ -147,8 +191,13 @@ int sessions_once(struct meta *m)
 
 int sessions_prune(struct meta *m, const struct client_session_list *alive)
 {
-    struct prune p = { .meta = m, .alive = *alive, .now_ns = (int64_t)node_wall_ns(m->node) };
-    return scan_all(m, "INOS", prune_visit, &p);
+    struct prune p = { .meta = m,
+                       .alive = *alive,
+                       .now_ns = (int64_t)node_wall_ns(m->node),
+                       .begin_ns = node_now_ns(m->node) };
+    int r = scan_all(m, "INOS", prune_visit, &p);
+    if (r >= 0) suspects_forget(m, p.begin_ns);
+    return r;
 }
 
 int sessions_run(void *arg)
