@@ -1,6 +1,8 @@
 /* main_role.c - from a command line to a running role. */
 #include "main_role.h"
 
+#include "loop/fault.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -347,6 +349,9 @@ struct node *role_node_new(struct role_start *start, struct loop *loop)
     }
     struct node *node = node_new(loop, NULL, name);
     node->log.level = (enum log_level)log_level_parse(start->common.log_level);
+    node->allows_faults = start->common.fault_injection;
+    /* From here on points are counted, and can be listed. */
+    if (node->allows_faults) node->faults = fault_table_new();
     node->take_config = take_config;
     node->show_config = show_config;
     node->config_arg = start;

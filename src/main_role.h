@@ -10,7 +10,9 @@
 #define COMMON_SETTINGS(S)                                                                         \
     S(TEXT, log_level, "log.level", "info", HOT, "debug, info, warn or error")                     \
     S(TEXT, loop_backend, "loop.backend", "auto", COLD,                                            \
-      "uring, posix, or auto: uring where it is allowed")
+      "uring, posix, or auto: uring where it is allowed")                                          \
+    S(BOOL, fault_injection, "fault_injection", "false", COLD,                                     \
+      "the admin tool's fault command may make this process fail: for tests only")
 SETTINGS_STRUCT(common_settings, COMMON_SETTINGS)
 
 struct role {

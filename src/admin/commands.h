@@ -13,6 +13,7 @@ extern const struct command_spec file_commands[];
 extern const struct command_spec stat_commands[];
 extern const struct command_spec data_commands[];
 extern const struct command_spec checksum_commands[];
+extern const struct command_spec fault_commands[];
 
 extern const struct command_spec live_config_commands[];
 

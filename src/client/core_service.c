@@ -1,6 +1,9 @@
-/* core_service.c - a node tells its settings and its counters, and takes settings by hand. */
+/* core_service.c - a node tells its settings and its counters, takes settings by hand, and faults
+ * where its settings allow that.
+ */
 #include "client/core_service.h"
 
+#include "loop/fault.h"
 #include "proto/core.h"
 
 static int check_caller(struct rpc_call *call)
@@ -80,6 +83,91 @@ static int on_get_metrics(void *self, struct rpc_call *call, const struct empty_
     reply->metrics.items = arena_array(call->arena, struct metric, c.count);
     c.list = &reply->metrics;
     metrics_each(node->metrics, collect, &c);
+    return 0;
+}
+
+/* ---- faults ---- */
+
+static int check_faults(const struct node *node, struct rpc_call *call)
+{
+    int r = check_caller(call);
+    if (r < 0 || node->allows_faults) return r;
+    return rpc_fail(call, -ERR_NOT_SUPPORTED,
+                    "%s takes no faults: its setting fault_injection is false", node->name);
+}
+
+static int on_add_fault(void *self, struct rpc_call *call, const struct core_fault *request,
+                        struct empty_record *reply)
+{
+    struct node *node = self;
+    int r = check_faults(node, call);
+    if (r < 0) return r;
+    if (request->kind > FAULT_SUSPEND || request->point.size == 0)
+        return rpc_fail(call, -ERR_INVALID_ARG, "no such kind of fault, or no point");
+    if (request->kind == FAULT_FAIL && !error_number_is_known((int)request->error))
+        return rpc_fail(call, -ERR_INVALID_ARG, "%u is no status code", request->error);
+    struct fault_rule rule = { .point = arena_text(call->arena, request->point),
+                               .kind = (enum fault_kind)request->kind,
+                               .error = -(int)request->error,
+                               .delay_ns = request->delay_ns,
+                               .skip_count = request->skip_count,
+                               .hit_count = request->hit_count };
+    fault_add(node, &rule);
+    log_warn(&node->log, 0, "fault point %s has a rule by command", rule.point);
+    return 0;
+}
+
+struct fault_listing {
+    struct arena *arena;
+    struct core_faults_reply *reply; /* NULL: only counts */
+    uint32_t count;
+};
+
+static void list_point(void *arg, const char *point, uint32_t hits, const struct fault_rule *rules,
+                       uint32_t rule_count)
+{
+    struct fault_listing *l = arg;
+    l->count++;
+    if (!l->reply) return;
+    struct core_fault_point *p = &l->reply->points.items[l->reply->points.count++];
+    *p = (struct core_fault_point){ .point = arena_copy(l->arena, bytes_of_text(point)),
+                                    .hits = hits };
+    p->rules.items = arena_array(l->arena, struct core_fault, rule_count);
+    for (uint32_t i = 0; i < rule_count; i++) {
+        if (rules[i].hit_count == UINT32_MAX) continue; /* used up */
+        p->rules.items[p->rules.count++] = (struct core_fault){ .point = p->point,
+                                                                .kind = (uint8_t)rules[i].kind,
+                                                                .error = (uint32_t)-rules[i].error,
+                                                                .delay_ns = rules[i].delay_ns,
+                                                                .skip_count = rules[i].skip_count,
+                                                                .hit_count = rules[i].hit_count };
+    }
+}
+
+static int on_list_faults(void *self, struct rpc_call *call, const struct empty_record *request,
+                          struct core_faults_reply *reply)
+{
+    const struct node *node = self;
+    int r = check_faults(node, call);
+    if (r < 0) return r;
+    struct fault_listing l = { .arena = call->arena };
+    fault_each(node, list_point, &l);
+    reply->points.items = arena_array(call->arena, struct core_fault_point, l.count);
+    l.reply = reply;
+    fault_each(node, list_point, &l);
+    return 0;
+}
+
+static int on_clear_faults(void *self, struct rpc_call *call,
+                           const struct core_fault_filter *request, struct empty_record *reply)
+{
+    struct node *node = self;
+    int r = check_faults(node, call);
+    if (r < 0) return r;
+    if (request->point.size > 0)
+        fault_clear_point(node, arena_text(call->arena, request->point));
+    else
+        fault_clear(node);
     return 0;
 }
 

@@ -89,6 +89,23 @@ void fault_clear(struct node *node)
     }
 }
 
+void fault_clear_point(struct node *node, const char *name)
+{
+    struct point *p = node->faults ? point_find(node->faults, name) : NULL;
+    if (p) rules_drop(p);
+}
+
+void fault_each(const struct node *node,
+                void (*fn)(void *arg, const char *point, uint32_t hits,
+                           const struct fault_rule *rules, uint32_t rule_count),
+                void *arg)
+{
+    for (size_t i = 0; node->faults && i < node->faults->point_count; i++) {
+        const struct point *p = node->faults->points[i];
+        fn(arg, p->name, p->hits, p->rules, p->rule_count);
+    }
+}
+
 void fault_resume(struct node *node, const char *name)
 {
     struct point *p = node->faults ? point_find(node->faults, name) : NULL;

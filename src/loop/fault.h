@@ -21,7 +21,14 @@ struct fault_rule {
 struct fault_table *fault_table_new(void);
 struct fault_table *fault_table_free(struct fault_table *t);
 void fault_add(struct node *node, const struct fault_rule *rule);
-void fault_clear(struct node *node);                     /* all rules; wakes the suspended */
+void fault_clear(struct node *node);                          /* all rules; wakes the suspended */
+void fault_clear_point(struct node *node, const char *point); /* the same, of one point */
+/* Calls @fn for every point that has a rule or was hit since there is a table, in order of
+ * appearance. */
+void fault_each(const struct node *node,
+                void (*fn)(void *arg, const char *point, uint32_t hits,
+                           const struct fault_rule *rules, uint32_t rule_count),
+                void *arg);
 void fault_resume(struct node *node, const char *point); /* wakes fibers suspended there */
 uint32_t fault_hits(const struct node *node, const char *point);
 

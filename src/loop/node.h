@@ -37,6 +37,7 @@ struct node {
     struct log log;
     struct metrics *metrics;
     struct fault_table *faults;
+    bool allows_faults; /* by the admin tool, on a live process */
     struct scope scope; /* root of all fibers of the node; its local is the node */
     /* Takes over a configuration, or refuses all of it: one line in *ret_error (arena), and in the
      * log. NULL: there is nothing to configure. Set by whoever runs the node's role. */

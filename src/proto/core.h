@@ -27,9 +27,33 @@ WIRE_RECORD(hot_update_request, HOT_UPDATE_REQUEST)
     F(text, error, "the same as a sentence")
 WIRE_RECORD(config_update_reply, CONFIG_UPDATE_REPLY)
 
+/* A rule at a named point of the code (loop/fault.h). */
+#define CORE_FAULT(F)                                                                              \
+    F(text, point, "e.g. storage.update.before_stage")                                             \
+    F(u8, kind, "fault_kind")                                                                      \
+    F(u32, error, "FAIL: a status code")                                                           \
+    F(u64, delay_ns, "DELAY")                                                                      \
+    F(u32, skip_count, "hits that pass before the first that counts")                              \
+    F(u32, hit_count, "hits that count; 0: all")
+WIRE_RECORD(core_fault, CORE_FAULT)
+WIRE_LIST(core_fault)
+#define CORE_FAULT_POINT(F)                                                                        \
+    F(text, point, "")                                                                             \
+    F(u32, hits, "since the start")                                                                \
+    F(core_fault_list, rules, "what is left of them")
+WIRE_RECORD(core_fault_point, CORE_FAULT_POINT)
+WIRE_LIST(core_fault_point)
+#define CORE_FAULTS_REPLY(F) F(core_fault_point_list, points, "hit or with a rule")
+WIRE_RECORD(core_faults_reply, CORE_FAULTS_REPLY)
+#define CORE_FAULT_FILTER(F) F(text, point, "empty: all")
+WIRE_RECORD(core_fault_filter, CORE_FAULT_FILTER)
+
 #define CORE_METHODS(M, s)                                                                         \
     M(s, 2, get_config, empty_record, core_config_reply)                                           \
     M(s, 4, hot_update_config, hot_update_request, empty_record)                                   \
     M(s, 5, get_last_config_update, empty_record, config_update_reply)                             \
-    M(s, 20, get_metrics, empty_record, core_metrics_reply)
+    M(s, 20, get_metrics, empty_record, core_metrics_reply)                                        \
+    M(s, 30, add_fault, core_fault, empty_record)                                                  \
+    M(s, 31, list_faults, empty_record, core_faults_reply)                                         \
+    M(s, 32, clear_faults, core_fault_filter, empty_record)
 RPC_SERVICE_DECLARE(core, CORE_METHODS)
