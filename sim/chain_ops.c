@@ -56,9 +56,31 @@ static int update(struct world_client *c, uint32_t chunk, uint32_t first, uint32
     return r;
 }
 
+/* The pairs of one chunk only grow: a write that began after another was acknowledged is above it.
+ */
+static void check_pair(struct world *w, uint32_t chunk, uint32_t before_chain_version,
+                       uint64_t before_version, const struct chunk_write *write)
+{
+    bool is_above =
+        write->chain_version > before_chain_version ||
+        (write->chain_version == before_chain_version && write->version > before_version);
+    if (!is_above)
+        (void)world_fail(w, "chunk %u: version %u/%" PRIu64 " was given after %u/%" PRIu64, chunk,
+                         write->chain_version, write->version, before_chain_version,
+                         before_version);
+    bool is_newest = write->chain_version > w->newest[chunk].chain_version ||
+                     (write->chain_version == w->newest[chunk].chain_version &&
+                      write->version > w->newest[chunk].version);
+    if (!is_newest) return;
+    w->newest[chunk].chain_version = write->chain_version;
+    w->newest[chunk].version = write->version;
+}
+
 int world_write(struct world_client *c, uint32_t chunk, uint32_t first, uint32_t count)
 {
     struct world *w = c->world;
+    uint32_t before_chain_version = w->newest[chunk].chain_version;
+    uint64_t before_version = w->newest[chunk].version;
     uint64_t value = ++w->next_value;
     uint8_t *data = xmalloc((size_t)count * WORLD_BLOCK_BYTES);
     for (uint32_t i = 0; i < count; i++) {
@@ -73,6 +95,7 @@ int world_write(struct world_client *c, uint32_t chunk, uint32_t first, uint32_t
                                  .chunk_size = WORLD_CHUNK_BYTES,
                                  .from = data };
     int r = update(c, chunk, first, count, &write, value);
+    if (r == 0) check_pair(w, chunk, before_chain_version, before_version, &write);
     free(data);
     return r;
 }

@@ -64,6 +64,26 @@ static void one_thing_goes_wrong_at_one_moment(void **state)
     run_seeds("remove-over", 3);
 }
 
+static void survives_absences(void **state)
+{
+    run_seeds("power", 4);
+    run_seeds("lastsrv", 3);
+    run_seeds("away", 2);
+    run_seeds("throttle", 2);
+    run_seeds("retry-filled", 2);
+    run_seeds("retry-former", 2);
+}
+
+static void survives_bad_disks(void **state)
+{
+    run_seeds("disk-error", 4);
+    run_seeds("replaced", 4);
+    run_seeds("full", 3);
+    run_seeds("rot", 4);
+    run_seeds("spread", 2);
+    run_seeds("tombstones", 2);
+}
+
 static void same_seed_same_trace(void **state)
 {
     uint64_t hashes[2];
@@ -102,6 +122,11 @@ static const struct {
     { MUTANT_RESYNC_SKIPS_BUCKET, "trouble", 10 },
     { MUTANT_FLOOR_FORGOTTEN, "floors", 5 },
     { MUTANT_RETRY_UNDER_NEW_IDENTITY, "blinks", 5 },
+    { MUTANT_TOMBSTONE_DROPPED_EARLY, "tombstones", 2 },
+    { MUTANT_IDENTITIES_NOT_COPIED, "retry-filled", 2 },
+    { MUTANT_IDENTITIES_NOT_CLEARED, "retry-former", 2 },
+    { MUTANT_SYNCING_LEFT_OUT, "trouble", 10 },
+    { MUTANT_EMPTY_DISK_TRUSTED, "replaced", 4 },
 };
 
 static void mutants_are_caught(void **state)
@@ -130,6 +155,8 @@ int main(void)
         cmocka_unit_test(stays_linearizable_on_a_hot_chunk),
         cmocka_unit_test(keeps_removals_and_generations),
         cmocka_unit_test(one_thing_goes_wrong_at_one_moment),
+        cmocka_unit_test(survives_absences),
+        cmocka_unit_test(survives_bad_disks),
         cmocka_unit_test(same_seed_same_trace),
         cmocka_unit_test(mutants_are_caught),
     };

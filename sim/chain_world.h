@@ -40,7 +40,12 @@ struct world_options {
     bool with_points;  /* steps are delayed or fail, and clients hear late of changes */
     bool with_blinks;  /* most faults are short ends of a process, below a lease */
     bool with_islands; /* a storage and a client see only each other */
-    int mutant;        /* enum mutant, -1: none. 0 is a mutant: use world_options_default() */
+    /* Of the storages' disks. */
+    uint32_t disk_count;       /* of a storage, 1 or 2; chains take turns */
+    uint64_t capacity_bytes;   /* of a disk; 0: much */
+    uint64_t tombstone_age_ns; /* 0: as usual */
+    bool with_rot; /* bits flip on a disk: damage is no bug, and a short scrub interval finds it */
+    int mutant;    /* enum mutant, -1: none. 0 is a mutant: use world_options_default() */
     bool is_tracing, is_logging;
 };
 struct world_options world_options_default(uint64_t seed);
@@ -71,6 +76,11 @@ struct world {
     uint64_t next_value;
     /* Of each inode: what writes carry, and the floor that set_floor has acknowledged. */
     uint32_t generations[WORLD_CHUNK_COUNT_MAX], floors[WORLD_CHUNK_COUNT_MAX];
+    /* The greatest pair of a write that was acknowledged. */
+    struct {
+        uint32_t chain_version;
+        uint64_t version;
+    } newest[WORLD_CHUNK_COUNT_MAX];
     uint32_t crash_count, kill_count, freeze_count, cut_count;
     int (*body)(struct world *w);
     char why[400]; /* of a failure */
@@ -104,6 +114,8 @@ int world_check_alive(struct world *w) must_check;
 /* fn(@c, @arg) as a fiber of the client's node. */
 int world_visit(struct world_client *c, void (*fn)(struct world_client *c, void *arg),
                 void *arg) fiber_fn must_check;
+/* Makes the target, retried until the storage is up and mgmtd knows where. */
+int world_make_target(struct world_client *c, uint32_t chain, uint32_t replica) fiber_fn must_check;
 /* In the background; world_join_clients() waits for their end. */
 int world_start_clients(struct world *w) fiber_fn must_check;
 int world_join_clients(struct world *w, uint64_t timeout_ns) fiber_fn must_check;

@@ -91,18 +91,22 @@ static int run_mgmtd(struct node *node, struct role *role)
 static int run_storage(struct node *node, const struct role *role)
 {
     cleanup_arena_ struct arena arena = { 0 };
-    const char *paths[] = { role->dir };
+    const char *paths[] = { role->dir, arena_printf(&arena, "%s-1", role->dir) };
     struct storage_settings settings;
     settings_init(storage_settings_table, &settings, &arena);
     settings.cluster_id = ROLE_CLUSTER_ID;
     settings.node_id = role->node_id;
     settings.listen = role->listen;
     settings.mgmtd = managers_of(role, &arena);
-    settings.target_paths = (struct setting_text_list){ paths, 1 };
+    settings.target_paths = (struct setting_text_list){ paths, role->disk_count == 2 ? 2 : 1 };
     settings.cluster_key = ROLE_KEY;
-    settings.capacity_bytes = 256 * MIB;
+    settings.capacity_bytes = role->capacity_bytes ?: 256 * MIB;
     settings.reserve_bytes = 1 * MIB;
     settings.buffer_bytes = 32 * MIB;
+    settings.resync_bandwidth = role->resync_bandwidth;
+    if (role->resync_concurrency) settings.resync_concurrency = role->resync_concurrency;
+    if (role->tombstone_age_ns) settings.tombstone_age_ns = role->tombstone_age_ns;
+    if (role->scrub_interval_ns) settings.scrub_interval_ns = role->scrub_interval_ns;
     return storage_run(node, &settings);
 }
 

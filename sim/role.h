@@ -23,6 +23,10 @@ struct role {
     struct kv_mem_store *store;  /* mgmtd, meta: of its records; NULL: an embedded one in @dir */
     uint64_t session_timeout_ns; /* mgmtd: of clients; 0: 60 s */
     struct mgmtd *instance;      /* mgmtd: while it runs */
+    /* Storage, in the simulator; 0: as usual. */
+    uint32_t disk_count; /* the second one is @dir with "-1" behind it */
+    uint32_t resync_concurrency;
+    uint64_t resync_bandwidth, capacity_bytes, tombstone_age_ns, scrub_interval_ns;
 };
 
 /* mgmtd writes the address that it got into this file of its directory. */

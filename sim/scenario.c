@@ -1,5 +1,7 @@
 /* scenario.c - the table of scenarios. */
 #include "sim/scenario.h"
+#include "sim/chain_absence.h"
+#include "sim/chain_disks.h"
 #include "sim/chain_steps.h"
 #include <stdio.h>
 #include <string.h>
@@ -130,6 +132,54 @@ static void set_floors(struct world_options *o)
     o->with_blinks = true;
 }
 
+/* ---- storages that are away, disks that go bad ---- */
+
+static void set_all_chunks(struct world_options *o)
+{
+    o->chunk_count = WORLD_CHUNK_COUNT_MAX;
+}
+
+static void set_two_replicas(struct world_options *o)
+{
+    o->storage_count = o->replica_count = 2;
+    o->chunk_count = 1;
+}
+
+static void set_two_disks(struct world_options *o)
+{
+    o->disk_count = o->chain_count = 2;
+    o->ops_per_client = 300;
+    o->read_percent = 30;
+}
+
+static void set_replaced(struct world_options *o)
+{
+    o->ops_per_client = 300;
+}
+
+static void set_full(struct world_options *o)
+{
+    o->chunk_count = WORLD_CHUNK_COUNT_MAX;
+    o->capacity_bytes = 8 * WORLD_CHUNK_BYTES;
+}
+
+static void set_rot(struct world_options *o)
+{
+    o->ops_per_client = 200;
+    o->chunk_count = 12;
+    o->with_rot = true;
+}
+
+/* An operation lives at most 20 s. */
+static void set_tombstones(struct world_options *o)
+{
+    o->ops_per_client = 150;
+    o->op_pause_max_ns = 1 * SEC;
+    o->block_count = 2;
+    o->remove_percent = 30;
+    o->tombstone_age_ns = 30 * SEC;
+}
+
 const struct scenario scenarios[] = {
     { "quiet", "writes, reads and removals without faults", set_removes, just_run },
     { "late", "mgmtd learns where targets are after the chains were made", set_late, just_run },
@@ -148,6 +198,23 @@ const struct scenario scenarios[] = {
       steps_same_version },
     { "remove-over", "the same, and the chunk was removed meanwhile", set_one_chunk,
       steps_remove_over },
+    { "power", "all machines lose power at once, again and again", set_trouble, absence_of_all },
+    { "lastsrv", "all go one after the other; the last server comes back last", set_one_chunk,
+      absence_lastsrv },
+    { "away", "one is away for a minute while little changes", set_all_chunks,
+      absence_short_return },
+    { "throttle", "one is filled at a bounded rate", set_all_chunks, absence_throttled_return },
+    { "retry-filled", "a lost answer is asked for again at a member that was filled since",
+      set_two_replicas, absence_retry_at_filled },
+    { "retry-former", "the same at a former head that was filled since", set_two_replicas,
+      absence_retry_at_former_head },
+    { "disk-error", "one of two disks fails, and is taken into use again", set_two_disks,
+      disks_one_fails },
+    { "replaced", "storages come back with empty disks", set_replaced, disks_replaced },
+    { "full", "disks fill up", set_full, disks_full },
+    { "rot", "bits flip on one storage's disk", set_rot, disks_rot },
+    { "spread", "reads use all replicas, and avoid one that fails", NULL, disks_spread_reads },
+    { "tombstones", "chunks are removed, forgotten and made anew", set_tombstones, just_run },
 };
 const uint32_t scenario_count = ARRAY_SIZE(scenarios);
 

@@ -59,8 +59,12 @@ static void member_cells(struct print_table *t, const struct chain_info *chain, 
             continue;
         }
         const struct chain_member *m = &chain->members.items[i];
-        table_cell(t, "%llu(%s-%s)", (unsigned long long)m->target_id,
-                   public_state_name(m->public_state), local_state_name(m->local_state));
+        char filled[32] = "";
+        if (m->public_state == PUBLIC_SYNCING)
+            snprintf(filled, sizeof filled, " %u.%u%%", m->sync_permille / 10,
+                     m->sync_permille % 10);
+        table_cell(t, "%llu(%s-%s%s)", (unsigned long long)m->target_id,
+                   public_state_name(m->public_state), local_state_name(m->local_state), filled);
     }
 }
 

@@ -186,6 +186,10 @@ static void target_rows(struct print_table *t, const struct chain_info *chain)
         table_cell(t, "%u", m->node_id);
         table_cell(t, "%u", m->disk_index);
         table_cell(t, "%llu", (unsigned long long)m->used_bytes);
+        if (m->public_state == PUBLIC_SYNCING)
+            table_cell(t, "%u.%u%%", m->sync_permille / 10, m->sync_permille % 10);
+        else
+            table_cell(t, "%s", "");
     }
 }
 
@@ -198,8 +202,9 @@ static int compare_chains(const void *x, const void *y)
 
 static int run_list_targets(struct admin *a, const struct arguments *args)
 {
-    static const char *const headers[] = { "TargetId",   "ChainId", "Role",      "PublicState",
-                                           "LocalState", "NodeId",  "DiskIndex", "UsedSize" };
+    static const char *const headers[] = { "TargetId",    "ChainId",    "Role",
+                                           "PublicState", "LocalState", "NodeId",
+                                           "DiskIndex",   "UsedSize",   "Filled" };
     if (argument_flag(args, "--orphan")) return list_orphans(a);
     int r = admin_need_mgmtd(a);
     if (r < 0) return r;
@@ -221,6 +226,14 @@ static int run_list_targets(struct admin *a, const struct arguments *args)
     return 0;
 }
 
+/* LOW: as the storage tells it in its heartbeats, below 4 % free. */
+static const char *disk_state(const struct disk_info *disk)
+{
+    if (disk->failed) return "FAILED";
+    if (disk->free_bytes == 0) return "FULL";
+    return disk->free_bytes < disk->capacity_bytes / 25 ? "LOW" : "OK";
+}
+
 static int run_list_disks(struct admin *a, const struct arguments *args)
 {
     static const char *const headers[] = { "NodeId", "DiskIndex", "Path", "Capacity",
@@ -240,7 +253,7 @@ static int run_list_disks(struct admin *a, const struct arguments *args)
             table_cell(&t, "%llu", (unsigned long long)disk->capacity_bytes);
             table_cell(&t, "%llu", (unsigned long long)disk->free_bytes);
             table_cell(&t, "%u", disk->targets.count);
-            table_cell(&t, "%s", disk->failed ? "FAILED" : "OK");
+            table_cell(&t, "%s", disk_state(disk));
         }
     }
     table_end(&t);

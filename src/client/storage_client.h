@@ -57,6 +57,7 @@ struct chunk_write {
     int status;            /* out */
     uint32_t chunk_length; /* out */
     uint64_t version;      /* out */
+    uint32_t chain_version; /* out: of the pair with version, which only grows */
 };
 /* In parallel; writes to one chunk must not be in one call. 0 or the first error; each has its
  * status. */

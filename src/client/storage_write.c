@@ -46,6 +46,7 @@ static int write_on_channel(struct storage_client *c, struct chunk_write *w, uin
     if (r < 0) return r;
     w->chunk_length = reply.chunk_length;
     w->version = reply.version;
+    w->chain_version = reply.chain_version;
     return 0;
 }
 

@@ -74,7 +74,16 @@ int fault_hit(struct node *node, const char *point) fiber_fn must_check;
       "a pending removal stays a removal")                                                         \
     M(RESYNC_SKIPS_BUCKET, "resync-skips-bucket", "a resync compares all buckets")                 \
     M(FLOOR_FORGOTTEN, "floor-forgotten", "writes of an older generation are refused")             \
-    M(RETRY_UNDER_NEW_IDENTITY, "retry-under-new-identity", "a retry is the same update")
+    M(RETRY_UNDER_NEW_IDENTITY, "retry-under-new-identity", "a retry is the same update")          \
+    M(TOMBSTONE_DROPPED_EARLY, "tombstone-dropped-early",                                          \
+      "a removed chunk's version is remembered: what is made anew is above it")                    \
+    M(IDENTITIES_NOT_COPIED, "identities-not-copied",                                              \
+      "a target that is filled knows which updates were executed")                                 \
+    M(IDENTITIES_NOT_CLEARED, "identities-not-cleared",                                            \
+      "a target that is filled forgets the updates that only it has executed")                     \
+    M(SYNCING_LEFT_OUT, "syncing-left-out", "new updates reach the member that is being filled")   \
+    M(EMPTY_DISK_TRUSTED, "empty-disk-trusted",                                                    \
+      "a new disk under an old id serves only after it was filled")
 #define MUTANT_ENUM(sym, name, text) MUTANT_##sym,
 enum mutant { MUTANT_TABLE(MUTANT_ENUM) MUTANT_MAX };
 #undef MUTANT_ENUM

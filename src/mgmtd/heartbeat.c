@@ -188,6 +188,7 @@ static void take_place(struct state *s, struct member_target *target,
 {
     struct chain_member *member = member_of(target);
     member->used_bytes = said->used_bytes;
+    member->sync_permille = said->sync_permille;
     if (member->node_id == node->info->node_id && member->disk_index == said->disk_index) return;
     member->node_id = node->info->node_id;
     member->disk_index = said->disk_index;

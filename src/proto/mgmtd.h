@@ -59,7 +59,8 @@ WIRE_LIST(node_info)
     F(u8, local_state, "last reported by the storage")                                             \
     F(u32, node_id, "0: not known yet")                                                            \
     F(u32, disk_index, "")                                                                         \
-    F(u64, used_bytes, "")
+    F(u64, used_bytes, "")                                                                         \
+    F(u32, sync_permille, "SYNCING: how far it is filled")
 WIRE_RECORD(chain_member, CHAIN_MEMBER)
 WIRE_LIST(chain_member)
 
@@ -115,7 +116,8 @@ WIRE_RECORD(get_primary_reply, GET_PRIMARY_REPLY)
     F(u64, used_bytes, "")                                                                         \
     F(u32, chain_id, "")                                                                           \
     F(u32, chain_version, "that the storage acts on; older than mgmtd's: the report is stale")     \
-    F(u8, low_space, "")
+    F(u8, low_space, "")                                                                           \
+    F(u32, sync_permille, "SYNCING: how far it is filled")
 WIRE_RECORD(local_target, LOCAL_TARGET)
 WIRE_LIST(local_target)
 

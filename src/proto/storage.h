@@ -91,7 +91,8 @@ WIRE_RECORD(write_reply, WRITE_REPLY)
       "receiver's as the sender saw it; 0: absent or removed")                                     \
     F(u32, base_chain_version, "")                                                                 \
     F(u32, base_crc32c, "of the whole committed chunk")                                            \
-    F(u64, epoch, "resync: as given by sync_start; refused when not the receiver's")
+    F(u64, epoch, "resync: as given by sync_start; refused when not the receiver's")               \
+    F(u32, sync_permille, "resync: how far the sender is with its chunks")
 WIRE_RECORD(update_request, UPDATE_REQUEST)
 
 #define CHUNK_RANGE_REQUEST(F)                                                                     \

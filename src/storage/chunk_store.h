@@ -175,7 +175,8 @@ int chunk_each_pending(struct chunk_store *s, uint64_t target_id,
 /* The greatest chunk of an inode in [begin, end) with committed content; 0 when none, else 1. */
 int chunk_last(struct chunk_store *s, uint64_t target_id, uint64_t inode, uint32_t begin,
                uint64_t end, struct chunk_state *ret) fiber_fn must_check;
-/* Tombstones older than the sync that needed them may go. */
+/* Tombstones that were made (or loaded: the time is not kept) before @older_than_ns of the node's
+ * clock may go; how many went. */
 int chunk_drop_tombstones(struct chunk_store *s, uint64_t target_id,
                           uint64_t older_than_ns) fiber_fn must_check;
 /* Sums over committed chunks by bucket (SYNC_BUCKET_COUNT), kept up to date at commit: keyed hash

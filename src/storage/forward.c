@@ -224,6 +224,7 @@ int forward_pending(struct target *t, struct forward *f)
         f->chain_version = t->chain_version;
         const struct member *successor = target_successor(t);
         if (!successor || MUTANT(SKIP_FORWARD)) return 0;
+        if (successor->public_state == PUBLIC_SYNCING && MUTANT(SYNCING_LEFT_OUT)) return 0;
         struct attempt a = { .result = 0 };
         int r = attempt_prepare(t, successor, f, &a, &buffer);
         if (r == 0) r = run_attempt(t, &a);

@@ -180,15 +180,6 @@ static int read_record(struct target *t, struct read_job *job, enum chunk_pin_wh
     return r;
 }
 
-static void report_bad_block(struct target *t, const struct read_io *io)
-{
-    storage_count(t->storage, "storage.checksum_mismatch", 1);
-    log_error(&t->storage->node->log, -ERR_CHECKSUM_MISMATCH,
-              "chunk %" PRIx64 "-%u of target %" PRIu64 " on %s, offset %u length %u",
-              io->chunk.inode, io->chunk.index, t->target_id, t->disk->path, io->offset,
-              io->length);
-}
-
 static int read_io_at(struct target *t, struct read_job *job, uint32_t flags)
 {
     const struct read_io *io = job->io;
@@ -210,7 +201,8 @@ static int read_io_at(struct target *t, struct read_job *job, uint32_t flags)
         if (r < 0) return r;
         if (r > 0 && state.has_pending && state.pending_kind == UPDATE_REMOVE) break;
     }
-    if (found == -ERR_CHECKSUM_MISMATCH) report_bad_block(t, io);
+    if (found == -ERR_CHECKSUM_MISMATCH) storage_count(t->storage, "storage.checksum_mismatch", 1);
+    if (is_damage(found)) repair_ask(t, io->chunk);
     if (found == -ERR_CHUNK_READ_FAILED) storage_check_disk(t->storage, t->disk);
     if (found < 0 && found != -ERR_CHUNK_NOT_FOUND) return found;
     if (MUTANT(LEASE_CHECKED_BEFORE_READ) || MUTANT(STALE_READ_ALLOWED)) return found;

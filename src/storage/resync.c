@@ -16,7 +16,8 @@ struct sender {
     uint64_t receiver_id;
     uint32_t receiver_node;
     uint64_t epoch;
-    uint64_t sent_count; /* in this pass */
+    uint64_t sent_count;              /* in this pass */
+    uint64_t chunk_count, done_count; /* of this pass: own ones in buckets that differ */
     struct scope workers;
     struct fiber_semaphore slots;
     uint32_t buckets[SYNC_BUCKET_COUNT]; /* that differ, ascending */
@@ -139,6 +140,7 @@ static int send_identities(struct sender *s)
     int r = identity_each(t->store, t->target_id, take_identity, &p);
     if (r == 0) r = floor_each(t->store, t->target_id, take_floor, &p);
     if (r == 0) r = leave_out_pending(t, &p);
+    if (MUTANT(IDENTITIES_NOT_COPIED)) p.entry_count = 0;
     if (r == 0) r = send_pages(s, &p);
     free(p.entries);
     free(p.floors);
@@ -185,6 +187,7 @@ static int send_update(struct sender *s, const struct update_request *req, struc
     s->sent_count++;
     s->target->sync_sender.sent_count++;
     s->target->sync_sender.sent_bytes += data.size;
+    pace_charge(&s->target->storage->sync_pace, data.size);
     storage_count(s->target->storage, "storage.resync_chunks", 1);
     storage_count(s->target->storage, "storage.resync_bytes", data.size);
     return 0;
@@ -200,6 +203,21 @@ static bool is_equal_there(const struct chunk_state *here, const struct chunk_re
            m->crc32c == here->crc32c && m->length == here->length;
 }
 
+static uint32_t permille_of(const struct sender *s)
+{
+    uint64_t done = MIN_OF(s->done_count, s->chunk_count);
+    return s->chunk_count ? (uint32_t)(done * 1000 / s->chunk_count) : 0;
+}
+
+/* The committed content; a damaged one is repaired first. */
+static int read_committed(struct target *t, const struct chunk_state *here, struct buffer **ret,
+                          struct bytes *ret_data)
+{
+    int r = forward_read_whole(t, here->chunk, CHUNK_COMMITTED, here->version, ret, ret_data);
+    if (!is_damage(r) || repair_locked(t, here->chunk) <= 0) return r;
+    return forward_read_whole(t, here->chunk, CHUNK_COMMITTED, here->version, ret, ret_data);
+}
+
 static int sync_content(struct sender *s, const struct chunk_state *here,
                         struct update_request *req)
 {
@@ -212,7 +230,7 @@ static int sync_content(struct sender *s, const struct chunk_state *here,
     }
     cleanup_(buffer_givep) struct buffer *buffer = NULL;
     struct bytes data = { 0 };
-    int r = forward_read_whole(t, here->chunk, CHUNK_COMMITTED, here->version, &buffer, &data);
+    int r = read_committed(t, here, &buffer, &data);
     if (r < 0) return r;
     req->kind = UPDATE_REPLACE;
     req->version = here->version;
@@ -251,7 +269,8 @@ static int sync_chunk(struct sender *s, struct chunk_id chunk)
                                   .base_version = there.found ? there.meta.version : 0,
                                   .base_chain_version = there.found ? there.meta.chain_version : 0,
                                   .base_crc32c = there.found ? there.meta.crc32c : 0,
-                                  .epoch = s->epoch };
+                                  .epoch = s->epoch,
+                                  .sync_permille = permille_of(s) };
     r = FAULT("storage.resync.before_chunk");
     return r < 0 ? r : sync_content(s, &here, &req);
 }
@@ -266,6 +285,7 @@ static int chunk_worker(void *arg)
     struct chunk_work w = *(struct chunk_work *)arg;
     free(arg);
     int r = sync_chunk(w.sender, w.chunk);
+    w.sender->done_count++;
     fiber_semaphore_give(&w.sender->slots, 1);
     fiber_semaphore_give(&w.sender->target->storage->sync_slots, 1);
     return r;
@@ -275,7 +295,10 @@ static int start_chunk(struct sender *s, struct chunk_id chunk)
 {
     if (s->workers.first_error < 0) return s->workers.first_error;
     struct storage *storage = s->target->storage;
-    int r = fiber_semaphore_take(&s->slots, 1);
+    /* Before any lock is held: updates of clients do not wait for our turn. */
+    int r = pace_wait(&storage->sync_pace, storage->node, &storage->settings->resync_bandwidth);
+    if (r == 0) r = still_sender(s);
+    if (r == 0) r = fiber_semaphore_take(&s->slots, 1);
     if (r < 0) return r;
     r = fiber_semaphore_take(&storage->sync_slots, 1);
     if (r < 0) {
@@ -411,11 +434,20 @@ static int visit_chunks(struct sender *s, struct side *own, struct side *remote)
     }
 }
 
+static int count_own(void *arg, const struct chunk_state *state)
+{
+    struct sender *s = arg;
+    s->chunk_count += s->is_listed[chunk_bucket(state->chunk)];
+    return 0;
+}
+
 static int run_pass(struct sender *s)
 {
-    s->sent_count = 0;
+    s->sent_count = s->chunk_count = s->done_count = 0;
     int r = fetch_buckets(s);
     if (r < 0 || s->bucket_count == 0) return r;
+    r = chunk_each(s->target->store, s->target->target_id, NULL, count_own, s);
+    if (r < 0) return r;
     struct side own = { 0 }, remote = { 0 };
     own.ids = xcalloc(PAGE_CHUNKS, sizeof *own.ids);
     remote.ids = xcalloc(PAGE_CHUNKS, sizeof *remote.ids);

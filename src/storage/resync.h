@@ -21,6 +21,7 @@ struct sync_sender {
 struct sync_receiver {
     uint64_t epoch; /* accepted; 0: none */
     uint64_t epoch_last;
+    uint32_t permille; /* how far it is, as the sender said last */
 };
 
 /* Starts an attempt fiber when the target is the last SERVING one before a SYNCING one. */
@@ -36,6 +37,8 @@ int sync_receive_buckets(struct target *t, struct rpc_call *call, const struct s
 int sync_receive_list(struct target *t, struct rpc_call *call, const struct sync_request *req,
                       struct chunk_meta_page *reply) fiber_fn must_check;
 int sync_receive_done(struct target *t, const struct sync_request *req) fiber_fn must_check;
+/* For people: how far the running resync is; 0 when none runs. */
+uint32_t sync_receive_permille(const struct target *t);
 /* A resync update, under the chunk's lock. */
 int sync_receive_chunk(struct target *t, const struct update_request *req, struct bytes data,
                        struct write_reply *reply) fiber_fn must_check;

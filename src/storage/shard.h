@@ -28,6 +28,8 @@
 #include "storage/units.h"
 #include "storage/units_quarantine.h"
 
+enum { DAMAGE_TOLD_COUNT = 64 };
+
 struct shard_options {
     struct node *node;
     const char *path; /* of the shard's directory */
@@ -77,6 +79,12 @@ struct shard {
     uint64_t checkpoint_count;
     int failure;
     uint64_t *checksum_errors; /* metrics cell */
+    /* What was logged last as damaged: a page that is read again and again is told once. */
+    struct {
+        struct chunk_key key;
+        uint64_t version;
+    } damage_told[DAMAGE_TOLD_COUNT];
+    uint32_t damage_told_next;
 };
 
 int shard_format(const struct shard_options *options) fiber_fn must_check;

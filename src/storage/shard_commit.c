@@ -103,10 +103,13 @@ struct record *shard_forget_pending(struct shard *s, struct index_entry *entry, 
 {
     struct record *pending = shard_pending_take(s, entry);
     const struct record_disk *head = &pending->head;
+    /* Committed content written anew (storage/repair.c): its update was executed, and stays so. */
+    bool is_rewrite = entry->locator && entry->version == head->version &&
+                      entry->chain_version == head->chain_version;
     struct drop_disk disk = { .key = head->key,
                               .version = head->version,
                               .state = RECORD_PENDING,
-                              .channel = head->channel,
+                              .channel = is_rewrite ? 0 : head->channel,
                               .client_high = head->client_high,
                               .client_low = head->client_low,
                               .seq = head->seq };
@@ -166,18 +169,21 @@ int shard_drop(struct shard *s, struct shard_target *t, struct chunk_id chunk,
 int shard_drop_tombstones(struct shard *s, struct shard_target *t, uint64_t older_than_ns)
 {
     struct chunk_key key = { .target = t->number };
-    uint32_t count = 0;
+    uint32_t count = 0, dropped = 0;
     for (struct index_entry *entry = chunk_index_next(&s->index, &key, true);
          entry && entry->key.target == key.target;
          entry = chunk_index_next(&s->index, &key, false)) {
         key = entry->key;
         /* seconds were rounded down, so a whole one more must have passed */
-        bool is_old = (uint64_t)entry->length + 1 <= older_than_ns / SEC;
+        bool is_old =
+            (uint64_t)entry->length + 1 <= older_than_ns / SEC || MUTANT(TOMBSTONE_DROPPED_EARLY);
         if (entry->is_tombstone && !entry->pending && is_old) {
             append_drop(s, &(struct drop_disk){
                                .key = key, .version = entry->version, .state = RECORD_COMMITTED });
-            t->info.dropped_version = MAX_OF(t->info.dropped_version, entry->version);
+            if (!MUTANT(TOMBSTONE_DROPPED_EARLY))
+                t->info.dropped_version = MAX_OF(t->info.dropped_version, entry->version);
             forget_committed(s, entry);
+            dropped++;
         }
         if (++count % TURN_CHUNKS == 0) {
             int r = journal_make_room(s->journal);
@@ -188,5 +194,5 @@ int shard_drop_tombstones(struct shard *s, struct shard_target *t, uint64_t olde
         }
     }
     shard_appended(s);
-    return 0;
+    return (int)MIN_OF(dropped, (uint32_t)INT32_MAX);
 }

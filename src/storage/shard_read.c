@@ -23,11 +23,25 @@ int shard_check_blocks(const struct record *record, uint32_t offset, uint32_t si
     return 0;
 }
 
+static bool is_told(struct shard *s, const struct record *record)
+{
+    for (uint32_t i = 0; i < DAMAGE_TOLD_COUNT; i++) {
+        if (s->damage_told[i].version == record->head.version &&
+            chunk_key_compare(&s->damage_told[i].key, &record->head.key) == 0)
+            return true;
+    }
+    uint32_t at = s->damage_told_next++ % DAMAGE_TOLD_COUNT;
+    s->damage_told[at].key = record->head.key;
+    s->damage_told[at].version = record->head.version;
+    return false;
+}
+
 static int report_damage(struct shard *s, const struct record *record, uint32_t offset,
                          uint32_t size)
 {
     const struct chunk_key *key = &record->head.key;
     ++*s->checksum_errors;
+    if (is_told(s, record)) return -ERR_CHECKSUM_MISMATCH;
     return log_error(&s->node->log, -ERR_CHECKSUM_MISMATCH,
                      "%s: chunk %llx-%x version %llu: bytes %u to %u are damaged", s->path,
                      (unsigned long long)key->inode, key->index,

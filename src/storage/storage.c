@@ -3,13 +3,14 @@
 #include "base/check.h"
 #include "client/core_service.h"
 #include "loop/loop.h"
+#include "storage/scrub.h"
 #include "storage/storage_internal.h"
 
 #define SETTING_STRUCT_NAME storage_settings
 SETTINGS_TABLE(storage_settings_table, STORAGE_SETTINGS)
 
 #define FAREWELL_TIMEOUT_NS (500 * MSEC)
-#define TOMBSTONE_ROUND_NS  (1 * 60 * SEC)
+#define TOMBSTONE_ROUND_NS  (1 * 60 * SEC) /* at most; else an eighth of their age */
 
 void storage_count(struct storage *s, const char *name, uint64_t amount)
 {
@@ -64,7 +65,7 @@ static bool is_operators_mistake(int r)
            r == -ERR_CANCELED;
 }
 
-static int open_disk(struct storage *s, struct disk *disk)
+int storage_open_disk(struct storage *s, struct disk *disk)
 {
     const struct storage_settings *set = s->settings;
     struct chunk_store_options options = { .path = disk->path,
@@ -76,7 +77,10 @@ static int open_disk(struct storage *s, struct disk *disk)
     int r = chunk_store_open(s->node, &options, &disk->store);
     if (r == 0) r = chunk_store_space(disk->store, &disk->space);
     if (r == 0) r = targets_load(s, disk);
-    if (r == 0) return 0;
+    if (r == 0) {
+        disk->error = 0;
+        return 0;
+    }
     open_error(s, disk, r);
     if (is_operators_mistake(r)) return r;
     disk->error = r;
@@ -99,7 +103,7 @@ static int open_disks(struct storage *s)
     for (uint32_t i = 0; i < paths->count; i++) {
         struct disk *disk = &s->disks[s->disk_count++];
         *disk = (struct disk){ .index = i, .path = paths->items[i] };
-        int r = open_disk(s, disk);
+        int r = storage_open_disk(s, disk);
         if (r < 0) return r;
     }
     /* One bad disk is told and left out; with nothing to serve there is no point in going on. */
@@ -152,6 +156,8 @@ void storage_list_disks(struct storage *s, struct arena *arena, struct disk_info
 
 static void drop_tombstones(struct storage *s)
 {
+    uint64_t now_ns = node_now_ns(s->node), age_ns = s->settings->tombstone_age_ns;
+    if (now_ns < age_ns) return;
     for (uint32_t i = 0; i < s->disk_count; i++) {
         struct disk *disk = &s->disks[i];
         if (disk->error) continue;
@@ -161,9 +167,10 @@ static void drop_tombstones(struct storage *s)
             /* While somebody is being filled, a removal must be remembered. */
             if (!t || !target_is_serving(t) || t->serving_count != t->all_count) continue;
             target_use(t);
-            int r = chunk_drop_tombstones(disk->store, id, s->settings->tombstone_age_ns);
+            int r = chunk_drop_tombstones(disk->store, id, now_ns - age_ns);
             target_unuse(t);
             if (r < 0) storage_check_disk(s, disk);
+            if (r > 0) storage_count(s, "storage.tombstones_dropped", (uint64_t)r);
         }
     }
 }
@@ -171,7 +178,8 @@ static void drop_tombstones(struct storage *s)
 static int watch_disks(void *arg)
 {
     struct storage *s = arg;
-    uint64_t next_tombstones_ns = node_now_ns(s->node) + TOMBSTONE_ROUND_NS;
+    uint64_t round_ns = MIN_OF(TOMBSTONE_ROUND_NS, s->settings->tombstone_age_ns / 8);
+    uint64_t next_tombstones_ns = node_now_ns(s->node) + round_ns;
     for (;;) {
         for (uint32_t i = 0; i < s->disk_count; i++) {
             struct disk *disk = &s->disks[i];
@@ -180,10 +188,12 @@ static int watch_disks(void *arg)
             struct store_space space;
             int r = chunk_store_space(disk->store, &space);
             if (r == 0) disk->space = space;
+            /* A file system that cannot even tell its size has gone. */
+            if (r < 0 && r != -ERR_CANCELED && r != -ERR_TIMEOUT) disk_fail(s, disk, r);
         }
         if (node_now_ns(s->node) >= next_tombstones_ns) {
             drop_tombstones(s);
-            next_tombstones_ns = node_now_ns(s->node) + TOMBSTONE_ROUND_NS;
+            next_tombstones_ns = node_now_ns(s->node) + round_ns;
         }
         int r = fiber_sleep(s->settings->check_ns);
         if (r < 0) return r;
@@ -212,6 +222,7 @@ static void fill_heartbeat(void *arg, struct arena *arena, struct heartbeat_requ
                                    .used_bytes = stored ? stored->used_bytes : 0,
                                    .chain_id = t->chain_id,
                                    .chain_version = t->chain_version,
+                                   .sync_permille = sync_receive_permille(t),
                                    .low_space =
                                        disk->space.free_bytes < disk->space.capacity_bytes / 25 };
     }
@@ -317,6 +328,7 @@ static struct storage *storage_new(struct node *node, const struct storage_setti
     /* Reads leave a part of the buffers to updates, so that neither starves the other. */
     fiber_semaphore_init(&s->read_memory, MAX_OF(settings->buffer_bytes / 2, 72 * MIB));
     fiber_semaphore_init(&s->sync_slots, MAX_OF(settings->resync_concurrency, 1u));
+    repairs_init(&s->repairs);
     s->zeros = aligned_alloc(4096, ZERO_BYTES);
     check(s->zeros);
     memset(s->zeros, 0, ZERO_BYTES);
@@ -338,6 +350,10 @@ static int storage_start(struct storage *s)
     core_serve(s->server, s->node);
     r = fiber_spawn(&s->scope, "routing", targets_watch_routing, s);
     if (r == 0) r = fiber_spawn(&s->scope, "disks", watch_disks, s);
+    if (r == 0) r = repairs_start(s);
+    for (uint32_t i = 0; r == 0 && i < s->disk_count; i++) {
+        r = scrub_start(s, &s->disks[i]);
+    }
     if (r == 0) r = start_heartbeat(s);
     return r;
 }
@@ -350,6 +366,7 @@ static void storage_stop(struct storage *s)
     if (s->mgmtd && s->server) mgmtd_client_say_stopping(s->mgmtd, FAREWELL_TIMEOUT_NS);
     /* Background fibers hold buffers of the server's pool. */
     scope_done(&s->scope);
+    repairs_done(&s->repairs);
     if (s->server) s->server = rpc_server_stop(s->server, s->settings->stop_grace_ns);
     if (s->mgmtd) s->mgmtd = mgmtd_client_free(s->mgmtd);
     close_disks(s);

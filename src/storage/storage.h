@@ -1,8 +1,9 @@
 /* storage.h - the storage role: disks with targets, replicated over chains.
  *
  * Rules of replication: docs/replication.md. Files: target.c (roles), update.c forward.c recover.c
- * (updates), read.c confirm.c (reads), resync.c sync_receive.c (filling a target), targets.c (which
- * targets there are), service.c (calls), chunk_store.h (what is on a disk).
+ * (updates), read.c confirm.c (reads), resync.c sync_receive.c (filling a target), repair.c scrub.c
+ * (damaged data), targets.c (which targets there are), service.c (calls), chunk_store.h (what is on
+ * a disk).
  */
 #pragma once
 #include "config/settings.h"
@@ -28,6 +29,10 @@
       "chunks that are moved at a time")                                                           \
     S(SIZE, resync_bandwidth, "resync.bandwidth", "0", HOT,                                        \
       "bytes a second sent by resyncs; 0: no bound")                                               \
+    S(SIZE, scrub_bandwidth, "scrub.bandwidth", "16MB", HOT,                                       \
+      "bytes a second of each disk read in the background to find damage; 0: none")                \
+    S(DURATION, scrub_interval_ns, "scrub.interval", "7day", COLD,                                 \
+      "from the end of one reading of a disk to the next")                                         \
     S(DURATION, tombstone_age_ns, "tombstone_age", "10min", COLD,                                  \
       "how long a removed chunk is remembered")                                                    \
     S(DURATION, check_ns, "disk.check_interval", "1s", COLD, "how often disks are looked at")      \

@@ -4,6 +4,8 @@
 #pragma once
 #include "client/mgmtd_client.h"
 #include "storage/chunk_store.h"
+#include "storage/pace.h"
+#include "storage/repair.h"
 #include "storage/storage.h"
 #include "storage/target.h"
 
@@ -13,6 +15,7 @@ struct disk {
     struct chunk_store *store; /* NULL: could not be opened */
     int error;                 /* why it is not usable; 0: it is */
     struct store_space space;  /* as of the last look */
+    bool is_reopening;         /* a replaced one is being taken into use */
 };
 
 struct storage {
@@ -30,9 +33,12 @@ struct storage {
     struct scope scope;                 /* background fibers */
     struct fiber_semaphore read_memory; /* bytes that running reads may hold of the pool */
     struct fiber_semaphore sync_slots;  /* chunks that all resyncs together move at a time */
-    uint8_t *zeros;                     /* ZERO_BYTES, page-aligned: what a chunk does not have */
+    struct pace sync_pace;              /* of what they send */
+    struct repairs repairs;
+    uint8_t *zeros; /* ZERO_BYTES, page-aligned: what a chunk does not have */
     struct auth_keys keys;
     bool is_stopping;
+    bool must_apply_again; /* a target could not take its version, and asks for another try */
 };
 
 enum { ZERO_BYTES = 256 << 10 };
@@ -45,6 +51,9 @@ struct target *storage_find_chain(struct storage *s, uint32_t chain_id);
 struct target *storage_find_target(struct storage *s, uint64_t target_id);
 /* The disk of @t has failed (chunk_store_failure()): all its targets go offline. */
 void storage_check_disk(struct storage *s, struct disk *disk);
+/* Opens a disk and loads its targets; what is wrong with it is logged and in disk->error. An error
+ * only when the process should not go on. */
+int storage_open_disk(struct storage *s, struct disk *disk) fiber_fn must_check;
 /* For heartbeats and space_info; lists in @arena. */
 void storage_list_disks(struct storage *s, struct arena *arena, struct disk_info_list *ret);
 /* A cell of the node's metrics, by name. */
@@ -73,6 +82,8 @@ extern const struct storage_handlers storage_handlers; /* service.c; self is the
 /* targets.c: making and removing targets, applying routing. */
 int targets_load(struct storage *s, struct disk *disk) must_check;
 int targets_watch_routing(void *storage) fiber_fn;
+/* A target has to ask its peers again: the routing is applied again in a moment. */
+void targets_apply_again(struct storage *s);
 int targets_create(struct storage *s, const struct create_target_request *req) fiber_fn must_check;
 int targets_offline(struct storage *s, const struct target_request *req) fiber_fn must_check;
 int targets_remove(struct storage *s, const struct target_request *req) fiber_fn must_check;

@@ -1,4 +1,5 @@
 /* sync_receive.c - a SYNCING target's side of a resync. */
+#include "loop/fault.h"
 #include "storage/forward.h"
 #include "storage/storage_internal.h"
 
@@ -24,14 +25,21 @@ int sync_receive_start(struct target *t, const struct sync_request *req,
         return -ERR_TARGET_STATE_INVALID;
     /* From here on no message of an earlier attempt counts. */
     t->sync_receiver.epoch = 0;
-    r = identity_clear(t->store, t->target_id);
+    if (!MUTANT(IDENTITIES_NOT_CLEARED)) r = identity_clear(t->store, t->target_id);
     if (r == 0) r = target_check_member(t, req->chain_version);
     if (r < 0) return r;
     t->sync_receiver.epoch = ++t->sync_receiver.epoch_last;
+    t->sync_receiver.permille = 0;
     reply->epoch = t->sync_receiver.epoch;
     log_info(&t->storage->node->log, "target %" PRIu64 " of chain %u is being filled", t->target_id,
              t->chain_id);
     return 0;
+}
+
+uint32_t sync_receive_permille(const struct target *t)
+{
+    bool is_filling = t->public_state == PUBLIC_SYNCING && t->local_state == LOCAL_ONLINE;
+    return is_filling ? t->sync_receiver.permille : 0;
 }
 
 int sync_receive_identities(struct target *t, const struct identity_page *req)
@@ -166,6 +174,7 @@ int sync_receive_chunk(struct target *t, const struct update_request *req, struc
     if (r == 0) state = (struct chunk_state){ .chunk = req->chunk };
     if (r >= 0) r = check_epoch(t, req->chain_version, t->target_id, req->epoch);
     if (r < 0) return r;
+    t->sync_receiver.permille = MAX_OF(t->sync_receiver.permille, req->sync_permille);
     *reply = (struct write_reply){ .version = req->version,
                                    .chain_version = req->pair_chain_version,
                                    .chunk_length = req->length,

@@ -2,8 +2,11 @@
 #include "storage/target.h"
 #include "base/check.h"
 #include "client/names.h"
+#include "loop/fault.h"
 #include "storage/forward.h"
 #include "storage/storage_internal.h"
+
+#define LOOK_TIMEOUT_NS (500 * MSEC)
 
 struct target *target_new(struct storage *storage, struct disk *disk,
                           const struct store_target *stored)
@@ -104,28 +107,74 @@ static enum local_state state_under(const struct target *t, enum public_state be
     return LOCAL_ONLINE;
 }
 
-/* An empty store where mgmtd expects data, seen when a target meets its chain: a new disk under an
- * old id. As OFFLINE it leaves the chain and comes back through a resync; never as last server. */
-static void judge_emptiness(struct target *t, uint32_t stored_version)
+/* ---- a new disk under an old id ---- */
+
+/* Whether another member holds anything; records of removed chunks count. */
+static int holds_anything(struct target *t, const struct chain_member *member)
 {
-    bool expects_data = t->public_state == PUBLIC_SERVING || t->public_state == PUBLIC_LASTSRV;
-    bool is_new_here = stored_version == 0 && t->chain_version > 1;
-    bool was_too_empty = t->is_too_empty;
-    t->is_too_empty = expects_data && (is_new_here || was_too_empty);
-    if (t->is_too_empty && !was_too_empty)
-        log_error(&t->storage->node->log, -ERR_TARGET_STATE_INVALID,
-                  "target %" PRIu64 " is new, but chain %u version %u calls it %s: offline until "
-                  "the chain goes on without it",
-                  t->target_id, t->chain_id, t->chain_version, public_state_name(t->public_state));
+    FIBER_TIMEOUT(LOOK_TIMEOUT_NS);
+    struct net_address address;
+    struct rpc_target to;
+    int r = storage_peer(t->storage, member->node_id, RPC_CONTROL, &address, &to);
+    if (r < 0) return r;
+    cleanup_arena_ struct arena arena;
+    arena_init(&arena);
+    struct rpc_options options = { .arena = &arena };
+    struct list_chunks_request req = { .target_id = member->target_id, .count_max = 1 };
+    struct chunk_meta_page reply;
+    r = storage_list_chunks(to, &options, &req, &reply);
+    /* It was not made yet, or made anew as ours. */
+    if (r == -ERR_TARGET_NOT_FOUND) return 0;
+    return r < 0 ? r : reply.metas.count > 0;
 }
 
-static void enter_version(struct target *t, const struct chain_info *chain, uint32_t stored_version)
+/* Our store has never seen the chain, in which we are to have data: is that a new chain, or a new
+ * disk? What the chain has acknowledged every other serving member has. 1: it is a new disk, 0: a
+ * new chain; an error: nobody can tell yet. */
+static int is_disk_new(struct target *t, const struct chain_info *chain)
+{
+    bool has_asked = false;
+    for (uint32_t i = 0; i < chain->members.count; i++) {
+        const struct chain_member *m = &chain->members.items[i];
+        if (m->target_id == t->target_id || m->public_state != PUBLIC_SERVING) continue;
+        int r = holds_anything(t, m);
+        if (r != 0) return r;
+        has_asked = true;
+    }
+    return !has_asked && chain->version > 1;
+}
+
+static bool expects_data(const struct target *t, const struct chain_info *chain)
+{
+    for (uint32_t i = 0; i < chain->members.count; i++) {
+        const struct chain_member *m = &chain->members.items[i];
+        if (m->target_id == t->target_id)
+            return m->public_state == PUBLIC_SERVING || m->public_state == PUBLIC_LASTSRV;
+    }
+    return false;
+}
+
+/* 1: as OFFLINE the target leaves the chain and comes back through a resync; never as last server.
+ */
+static int judge_emptiness(struct target *t, const struct chain_info *chain,
+                           uint32_t stored_version)
+{
+    if (stored_version > 0 || !expects_data(t, chain) || MUTANT(EMPTY_DISK_TRUSTED)) return 0;
+    int r = is_disk_new(t, chain);
+    if (r > 0 && !t->is_too_empty)
+        log_error(&t->storage->node->log, -ERR_TARGET_STATE_INVALID,
+                  "target %" PRIu64 " is new, but chain %u version %u has data: offline until the "
+                  "chain goes on without it",
+                  t->target_id, t->chain_id, chain->version);
+    return r;
+}
+
+static void enter_version(struct target *t, const struct chain_info *chain)
 {
     bool is_first = t->chain_version == 0;
     enum public_state before = t->public_state;
     take_members(t, chain);
     t->chain_version = chain->version;
-    judge_emptiness(t, stored_version);
     if (t->public_state == PUBLIC_SERVING && (is_first || before != PUBLIC_SERVING))
         t->needs_round = true;
     t->sync_receiver.epoch = 0;
@@ -159,7 +208,13 @@ void target_apply(struct target *t, const struct chain_info *chain)
     copy.members.items = members;
     if (copy.members.count)
         memcpy(members, chain->members.items, copy.members.count * sizeof *members);
-    if (copy.version > stored_version) {
+    int too_empty = judge_emptiness(t, &copy, stored_version);
+    if (too_empty < 0) {
+        targets_apply_again(t->storage);
+        return;
+    }
+    /* While the version is not kept, a restart judges again. */
+    if (copy.version > stored_version && !too_empty) {
         FIBER_SHIELD();
         int r = store_target_set_chain_version(t->store, t->target_id, copy.version);
         if (r < 0) {
@@ -167,7 +222,10 @@ void target_apply(struct target *t, const struct chain_info *chain)
             return;
         }
     }
-    enter_version(t, &copy, stored_version);
+    /* Somebody else was faster. */
+    if (copy.version <= t->chain_version || t->is_going) return;
+    t->is_too_empty = too_empty;
+    enter_version(t, &copy);
 }
 
 void target_locate_members(struct target *t, const struct chain_info *chain)

@@ -8,6 +8,7 @@
 
 enum { APPLIER_COUNT_MAX = 64 };
 #define REMOVE_TIMEOUT_NS (10 * SEC)
+#define APPLY_AGAIN_NS    (200 * MSEC)
 
 struct target *storage_find_chain(struct storage *s, uint32_t chain_id)
 {
@@ -99,31 +100,106 @@ static int apply_routing(struct storage *s)
     return r < 0 ? r : (int)started;
 }
 
+void targets_apply_again(struct storage *s)
+{
+    s->must_apply_again = true;
+    wait_queue_wake_all(&s->routing->changed);
+}
+
+static int wait_a_while(struct storage *s)
+{
+    FIBER_TIMEOUT(APPLY_AGAIN_NS);
+    return wait_queue_wait(&s->routing->changed, "routing, or a peer");
+}
+
 int targets_watch_routing(void *storage)
 {
     struct storage *s = storage;
     for (;;) {
         uint64_t version = s->routing->version;
+        s->must_apply_again = false;
         int r = apply_routing(s);
         if (r == -ERR_CANCELED) return r;
         /* A full round may have left some; a target that could not take its version waits for the
-         * next change. */
+         * next change, or, when a peer has to be asked again, a while. */
         if (r == APPLIER_COUNT_MAX) continue;
-        while (s->routing->version == version) {
+        while (s->routing->version == version && !s->must_apply_again) {
             r = wait_queue_wait(&s->routing->changed, "routing");
             if (r < 0) return r;
         }
+        r = s->must_apply_again ? wait_a_while(s) : 0;
+        if (r == -ERR_CANCELED) return r;
     }
 }
 
 /* ---- by command ---- */
 
-int targets_create(struct storage *s, const struct create_target_request *req)
+/* Nobody uses it any more when this returns 0. */
+static int end_use(struct target *t)
 {
-    if (req->disk_index >= s->disk_count || !req->target_id || !req->chain_id)
-        return -ERR_INVALID_ARG;
-    struct disk *disk = &s->disks[req->disk_index];
-    if (disk->error) return -ERR_STORAGE_INIT_FAILED;
+    t->is_going = t->is_stopped = true;
+    target_set_local_state(t, LOCAL_OFFLINE, "is removed");
+    wait_queue_wake_all(&t->recover.wake);
+    wait_queue_wake_all(&t->changed);
+    FIBER_SHIELD();
+    FIBER_TIMEOUT(REMOVE_TIMEOUT_NS);
+    while (t->user_count > 0) {
+        int r = wait_queue_wait(&t->changed, "users of a target that is removed");
+        if (r < 0) {
+            t->is_going = false;
+            return -ERR_BUSY;
+        }
+    }
+    return 0;
+}
+
+static void forget_target(struct storage *s, struct target *t)
+{
+    map_remove(&s->by_chain, t->chain_id);
+    list_remove(&t->link);
+    target_free(t);
+}
+
+static struct target *first_of_disk(struct storage *s, const struct disk *disk)
+{
+    list_for_each (it, &s->targets) {
+        struct target *t = list_entry(it, struct target, link);
+        if (t->disk == disk) return t;
+    }
+    return NULL;
+}
+
+/* What is at the place of a failed disk now: it, or another one. Its targets, if it has some, are
+ * out of their chains since it failed, and come back through a resync. */
+static int open_anew(struct storage *s, struct disk *disk)
+{
+    struct target *t;
+    while ((t = first_of_disk(s, disk))) {
+        if (t->is_going) return -ERR_BUSY;
+        int r = end_use(t);
+        if (r < 0) return r;
+        forget_target(s, t);
+    }
+    if (disk->store) disk->store = chunk_store_close(disk->store, false);
+    int r = storage_open_disk(s, disk);
+    if (r == 0) r = disk->error;
+    if (r < 0) return r;
+    log_info(&s->node->log, "disk %u at %s is in use again", disk->index, disk->path);
+    return apply_routing(s);
+}
+
+static int reopen_disk(struct storage *s, struct disk *disk)
+{
+    if (disk->is_reopening) return -ERR_BUSY;
+    disk->is_reopening = true;
+    int r = open_anew(s, disk);
+    disk->is_reopening = false;
+    return r < 0 ? r : 0;
+}
+
+/* The target of @req if it is here already; else it is made. */
+static int create_on(struct storage *s, struct disk *disk, const struct create_target_request *req)
+{
     struct target *t = storage_find_target(s, req->target_id);
     if (t)
         return req->allow_existing && t->chain_id == req->chain_id && t->disk == disk
@@ -146,6 +222,19 @@ int targets_create(struct storage *s, const struct create_target_request *req)
     return 0;
 }
 
+int targets_create(struct storage *s, const struct create_target_request *req)
+{
+    if (req->disk_index >= s->disk_count || !req->target_id || !req->chain_id)
+        return -ERR_INVALID_ARG;
+    struct disk *disk = &s->disks[req->disk_index];
+    if (disk->error) {
+        int r = reopen_disk(s, disk);
+        if (r == -ERR_BUSY || r == -ERR_CANCELED) return r;
+        if (r < 0) return -ERR_STORAGE_INIT_FAILED;
+    }
+    return create_on(s, disk, req);
+}
+
 int targets_offline(struct storage *s, const struct target_request *req)
 {
     struct target *t = storage_find_target(s, req->target_id);
@@ -166,26 +255,11 @@ int targets_remove(struct storage *s, const struct target_request *req)
     bool is_in_chain = target_self(t) != NULL;
     if (!req->force && (t->local_state != LOCAL_OFFLINE || is_in_chain))
         return -ERR_TARGET_STATE_INVALID;
-    t->is_going = t->is_stopped = true;
-    target_set_local_state(t, LOCAL_OFFLINE, "is removed");
-    wait_queue_wake_all(&t->recover.wake);
-    wait_queue_wake_all(&t->changed);
-    {
-        FIBER_SHIELD();
-        FIBER_TIMEOUT(REMOVE_TIMEOUT_NS);
-        while (t->user_count > 0) {
-            int r = wait_queue_wait(&t->changed, "users of a target that is removed");
-            if (r < 0) {
-                t->is_going = false;
-                return -ERR_BUSY;
-            }
-        }
-    }
-    map_remove(&s->by_chain, t->chain_id);
-    list_remove(&t->link);
+    int r = end_use(t);
+    if (r < 0) return r;
     struct disk *disk = t->disk;
-    target_free(t);
-    int r = store_target_remove(disk->store, req->target_id);
+    forget_target(s, t);
+    r = store_target_remove(disk->store, req->target_id);
     mgmtd_client_kick_heartbeat(s->mgmtd);
     if (r == 0)
         log_info(&s->node->log, "target %" PRIu64 " is removed from %s", req->target_id,

@@ -204,6 +204,9 @@ static int stage_new(struct target *t, struct chunk_lock *lock, const struct wri
                                      .chunk_size = req->chunk_size,
                                      .crc32c = req->crc32c };
     if (MUTANT(FORWARD_BEFORE_SYNC)) forward_too_early(t, lock, &u, down);
+    int r = stage(t, lock, &u, state);
+    /* It is the data that came that is damaged, or ours below it. */
+    if (!is_damage(r) || repair_locked(t, lock->chunk) <= 0) return r;
     return stage(t, lock, &u, state);
 }
 

@@ -124,7 +124,7 @@ ChainTableId  ChainTableVersion  ChainCount  ReplicaCount  Desc
     if len(c.json("list-chains -t 1")) != 10 or len(c.json("list-targets")) != 30:
         fail("not ten chains of three targets")
     same(c.admin("list-targets -c 900100001"), """\
-TargetId  ChainId  Role  PublicState  LocalState  NodeId  DiskIndex  UsedSize
+TargetId  ChainId  Role  PublicState  LocalState  NodeId  DiskIndex  UsedSize  Filled
 <t>  900100001  HEAD    SERVING  UPTODATE  <n>  0  <size>
 <t>  900100001  MIDDLE  SERVING  UPTODATE  <n>  0  <size>
 <t>  900100001  TAIL    SERVING  UPTODATE  <n>  0  <size>""", (r"\b100[0-9]{9}\b", "<t>"),
