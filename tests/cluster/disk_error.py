@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """disk_error.py - faults by command on running services: a replica that cannot read, a disk that
-fails under a living process and is taken into use again; refused where the settings do not allow it.
+fails under a living process and is taken into use again; refused where settings do not allow it.
 """
 # test: quick, 120 s
 import hashlib
