@@ -14,7 +14,6 @@ full, and every chain SERVING with all its targets within a minute of the last f
 import argparse
 import errno
 import glob
-import hashlib
 import json
 import os
 import random
@@ -29,6 +28,7 @@ import time
 import traceback
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import acknowledged # noqa: E402
 import mixed_load # noqa: E402
 import names_load # noqa: E402
 
@@ -511,40 +511,9 @@ class Faults:
 
 # ---- everything at once ----
 
-def acknowledged(directory, index, log):
-    """Files, appended records and renames; what was acknowledged goes to the log."""
-    top = "%s/a%d" % (directory, index)
-    os.makedirs(top, exist_ok=True)
-    with open(log, "a", encoding="ascii") as out:
-        records = os.open(top + "/records", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        serial = 0
-        while True:
-            serial += 1
-            content = hashlib.shake_128(b"%d %d" % (index, serial)).digest(serial * 977 % 200000)
-            fd = os.open("%s/new-%d" % (top, serial), os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-            os.write(fd, content)
-            os.fsync(fd)
-            os.close(fd)
-            os.rename("%s/new-%d" % (top, serial), "%s/file-%d" % (top, serial))
-            os.write(records, b"%08d\n" % serial)
-            os.fsync(records)
-            out.write("%d\n" % serial)
-            out.flush()
-
-
-def check_acknowledged(directory, index, log):
-    top = "%s/a%d" % (directory, index)
-    with open(log, encoding="ascii") as f:
-        count = len(f.readlines())
-    with open(top + "/records", "rb") as f:
-        records = f.read()
-    want = b"".join(b"%08d\n" % s for s in range(1, count + 1))
-    assert records[:len(want)] == want, "records of %d are lost" % index
-    for serial in range(1, count + 1):
-        content = hashlib.shake_128(b"%d %d" % (index, serial)).digest(serial * 977 % 200000)
-        with open("%s/file-%d" % (top, serial), "rb") as f:
-            assert f.read() == content, "file %d of %d differs" % (serial, index)
-    return count
+def tell(out, serial):
+    out.write("%d\n" % serial)
+    out.flush()
 
 
 def blackout(cluster, seconds):
@@ -555,7 +524,8 @@ def blackout(cluster, seconds):
         pid = os.fork()
         if pid == 0:
             try:
-                acknowledged(mounts[index % 2], index, log)
+                with open(log, "a", encoding="ascii") as out:
+                    acknowledged.write(mounts[index % 2], index, lambda serial: tell(out, serial))
             except OSError:
                 os._exit(0)
             os._exit(1)
@@ -575,7 +545,12 @@ def blackout(cluster, seconds):
         except OSError:
             return False
     wait_until(90, "the mounts after everything was killed", answers)
-    count = sum(check_acknowledged(mounts[1 - i % 2], i, log) for i, log in enumerate(logs))
+    count = 0
+    for index, log in enumerate(logs):
+        with open(log, encoding="ascii") as f:
+            told = len(f.readlines())
+        acknowledged.check(mounts[1 - index % 2], index, told)
+        count += told
     print("everything killed at once: all %d acknowledged files and records are there" % count)
 
 
@@ -625,4 +600,5 @@ def main():
             shutil.rmtree(top)
 
 
-main()
+if __name__ == "__main__":
+    main()
