@@ -197,6 +197,13 @@ static int remove_from(struct chain_work *w, uint32_t chain_id)
                                CHUNK_INDEX_END, w->generation, NULL);
 }
 
+/* Of a trim. A higher floor says that somebody has done it, and others may have written since. */
+static int trim_from(struct chain_work *w, uint32_t chain_id)
+{
+    int r = remove_from(w, chain_id);
+    return r == -ERR_CHUNK_STALE_GENERATION ? 0 : r;
+}
+
 /* Shortens the chunk that the new end lies in; what is not there, or short enough, stays. */
 static int cut_chunk(struct chain_work *w)
 {
@@ -216,7 +223,8 @@ static int cut_chunk(struct chain_work *w)
                                .generation = w->generation,
                                .length = keep,
                                .chunk_size = layout->chunk_size };
-    return chunks_write(w->client, &cut, 1);
+    r = chunks_write(w->client, &cut, 1);
+    return r == -ERR_CHUNK_STALE_GENERATION ? 0 : r; /* as in trim_from() */
 }
 
 int file_trim(struct storage_client *c, const struct routing *routing, const struct inode *inode,
@@ -233,7 +241,9 @@ int file_trim(struct storage_client *c, const struct routing *routing, const str
                             .generation = inode->generation };
     int r = each_chain(&w, raise_floor);
     if (r == 0) r = cut_chunk(&w);
-    if (r == 0 && w.first_index < CHUNK_INDEX_END) r = each_chain(&w, remove_from);
+    if (r == 0 && w.first_index < CHUNK_INDEX_END) r = each_chain(&w, trim_from);
+    w.generation++;
+    if (r == 0) r = each_chain(&w, raise_floor);
     return r;
 }
 

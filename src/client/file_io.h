@@ -25,7 +25,9 @@ int file_write_chunks(struct storage_client *c, const struct routing *routing,
  * none. */
 int file_query_length(struct storage_client *c, const struct routing *routing,
                       const struct inode *inode, uint64_t *ret_length) fiber_fn must_check;
-/* After a truncate to @length: floors first, then the cut chunk, then the chunks beyond. */
+/* After a truncate to @length: floors first, then the cut chunk, then the chunks beyond, then the
+ * floors of the next generation, which writes carry from now on: whoever does the same trim late
+ * cannot touch them. */
 int file_trim(struct storage_client *c, const struct routing *routing, const struct inode *inode,
               uint64_t length) fiber_fn must_check;
 /* Removes every chunk. */

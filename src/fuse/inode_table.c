@@ -150,8 +150,9 @@ void mount_inode_to_stat(struct mount_inode *mi, struct stat *st)
 void mount_inode_followed(struct mount_inode *mi, uint64_t change, uint32_t generation)
 {
     /* A truncate that leaves chunks counts twice: when it is done and when they are gone. */
-    uint64_t trims = mi->inode.generation - generation;
-    if (mi->inode.change - change != 1 + trims || trims > 1) return;
+    uint64_t generations = mi->inode.generation - generation;
+    bool is_own = mi->inode.change - change == 1 + generations / 2;
+    if (!is_own || (generations != 0 && generations != 2)) return;
     if (mi->pages_change == change) mi->pages_change = mi->inode.change;
     if (mi->attributes_change == change) mi->attributes_change = mi->inode.change;
 }

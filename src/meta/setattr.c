@@ -2,7 +2,8 @@
  *
  * Truncate is one transaction: length, generation + 1, trim_from. The chunks behind go right after
  * it; growing, or writing behind trim_from, waits until they are gone (finish_trim), so old bytes
- * never come back as new ones.
+ * never come back as new ones. When they are gone the generation rises again: several servers may
+ * trim, and one that comes late must not take what was written since for what it has to remove.
  */
 #include "meta/meta_internal.h"
 
@@ -24,7 +25,7 @@ int inode_truncate(struct kv_txn *txn, struct op *op, struct inode *inode, uint6
     inode->length = length;
     inode->mtime_ns = inode->ctime_ns = op->now_ns;
     if (!leaves_chunks) return 0;
-    if (inode->generation == UINT32_MAX) return -ERR_META_FILE_TOO_LARGE;
+    if (inode->generation > UINT32_MAX - 3) return -ERR_META_FILE_TOO_LARGE;
     inode->generation++;
     inode->trim_from = length;
     struct meta_key key = key_trim(inode->id);
@@ -59,6 +60,7 @@ static int trim_done_txn(struct kv_txn *txn, void *arg)
     if (r < 0) return r;
     if (inode.generation != t->generation || inode.trim_from == TRIM_NONE) return 0;
     inode.trim_from = TRIM_NONE;
+    inode.generation++;
     inode.change++;
     inode_store(txn, t->arena, &inode);
     kv_clear(txn, meta_key_bytes(&key));
@@ -218,6 +220,7 @@ int on_setattr(void *self, struct rpc_call *call, const struct setattr_request *
         int trimmed = trim_finish(m, call->arena, op.trim_inode);
         if (trimmed >= 0) {
             rep->inode.trim_from = TRIM_NONE;
+            rep->inode.generation++;
             rep->inode.change++;
         }
     }

@@ -66,6 +66,7 @@ int on_open(void *self, struct rpc_call *call, const struct open_request *req,
     }
     if (r >= 0 && op.trim_inode != INODE_MAX && trim_finish(m, call->arena, op.trim_inode) >= 0) {
         rep->inode.trim_from = TRIM_NONE;
+        rep->inode.generation++;
         rep->inode.change++;
     }
     inode_unlock(&m->locks, req->inode);

@@ -44,7 +44,7 @@ WIRE_RECORD(layout, LAYOUT)
     F(i64, ctime_ns, "")                                                                           \
     F(i64, btime_ns, "")                                                                           \
     F(u64, change, "raised whenever content or attributes are settled: close-to-open")             \
-    F(u32, generation, "of truncation: raised by each shrinking truncate; writes carry it")        \
+    F(u32, generation, "raised by each shrinking truncate, and after its trim; writes carry it")   \
     F(u64, trim_from, "bytes; chunks from here are being removed; TRIM_NONE: no trim is pending")  \
     F(layout, layout, "files and directories")                                                     \
     F(u64, parent, "directories: the parent's inode id")                                           \
