@@ -112,7 +112,7 @@ static const struct {
     { MUTANT_STALE_READ_ALLOWED, "late-read", 5 },
     { MUTANT_STALE_READ_ALLOWED, "islands", 10 },
     { MUTANT_LEASE_CHECKED_BEFORE_READ, "late-read", 5 },
-    { MUTANT_READ_COMMITTED_BESIDE_PENDING, "hot", 5 },
+    { MUTANT_READ_COMMITTED_BESIDE_PENDING, "hot", 20 },
     { MUTANT_COMMIT_BEFORE_STAGE, "trouble", 5 },
     { MUTANT_FORWARD_BEFORE_SYNC, "blinks", 5 },
     { MUTANT_IDENTITY_NOT_COMPARED, "same-version", 5 },

@@ -72,14 +72,19 @@ static int write_anew(struct target *t, const struct chunk_state *state, struct 
                               .length = state->length,
                               .data = data,
                               .data_crc32c = state->crc32c };
+    int r = FAULT("storage.repair.before_stage");
+    if (r < 0) return r;
     FIBER_SHIELD();
-    int r = chunk_stage(t->store, t->target_id, state->chunk, &u);
+    r = chunk_stage(t->store, t->target_id, state->chunk, &u);
     if (r == 0) r = FAULT("storage.repair.before_commit");
     if (r == 0)
         r = chunk_commit(t->store, t->target_id, state->chunk, state->version,
                          state->chain_version);
-    if (r < 0) storage_check_disk(t->storage, t->disk);
-    return r < 0 ? r : 0;
+    if (r == 0) return 0;
+    /* It may be pending. */
+    recover_add(t, state->chunk, state->version, 0);
+    storage_check_disk(t->storage, t->disk);
+    return r;
 }
 
 static int is_damaged(struct target *t, const struct chunk_state *state)

@@ -128,7 +128,7 @@ TargetId  ChainId  Role  PublicState  LocalState  NodeId  DiskIndex  UsedSize  F
 <t>  900100001  HEAD    SERVING  UPTODATE  <n>  0  <size>
 <t>  900100001  MIDDLE  SERVING  UPTODATE  <n>  0  <size>
 <t>  900100001  TAIL    SERVING  UPTODATE  <n>  0  <size>""", (r"\b100[0-9]{9}\b", "<t>"),
-         (r"\b100[1-5]\b", "<n>"), (r"(?m)\d+$", "<size>"))
+         (r"\b100[1-5]\b", "<n>"), (r"(?m)\d+ *$", "<size>"))
     same(c.admin("list-chains -t 7", status=1), """\
 Encounter error: 5007(InvalidChainTable)
 there is no chain table 7 of that version""")

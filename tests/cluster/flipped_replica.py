@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""flipped_replica.py - one byte of a replica is flipped on its disk: checksum names that target and
-no other, reads go on from the others, and the damaged bytes are never shown.
+"""flipped_replica.py - one byte of a replica is flipped on its disk: while the storage is kept from
+repairing it, checksum names that target and no other, reads go on from the others, and the damaged
+bytes are never shown; then it is repaired.
 """
 # test: quick, 120 s
 import glob
@@ -8,7 +9,7 @@ import hashlib
 import mmap
 import os
 
-from cluster import TEST_DIR, Cluster, fail
+from cluster import TEST_DIR, Cluster, fail, wait_until
 
 
 def find_copies(c, node, pattern):
@@ -54,9 +55,12 @@ def damage(c, name, chunk, replica):
 
 
 def main():
-    with Cluster() as c:
+    with Cluster(env=dict(os.environ, C3FS_FAULT_INJECTION="true")) as c:
+        storages = [name.split("-")[1] for name in c.children() if name.startswith("storage-")]
         for replica, chunk in ((0, 0), (1, 2), (2, 3)):
             name = "f%d" % replica
+            for storage in storages:
+                c.admin("fault -n %s add storage.repair.before_stage fail" % storage)
             data, target, node, others = damage(c, name, chunk, replica)
             text = c.admin("checksum /" + name, status=1)
             line = "/%s: chunk %d of chain " % (name, chunk)
@@ -73,6 +77,10 @@ def main():
             for mode in good:
                 if "md5 " + md5 not in c.admin("read-file /%s --mode %d" % (name, mode)):
                     fail("a good replica showed other bytes")
+            for storage in storages:
+                c.admin("fault -n %s clear" % storage)
+            wait_until(30, "target %s is repaired" % target, lambda: "replicas of chunks" not in
+                       c.admin("checksum /%s" % name, status=None))
         if c.json("list-chains", status=0) is None:
             fail("the cluster does not answer")
 
