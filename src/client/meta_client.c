@@ -52,6 +52,12 @@ static int compare_ids(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* A primary that is new has not heard of anybody yet: then they are as good as they were. */
+static bool may_live(const struct node_info *node)
+{
+    return node->status == NODE_HEARTBEAT_CONNECTED || node->status == NODE_HEARTBEAT_CONNECTING;
+}
+
 /* The id of the live metadata node at @turn of this client's order; 0 without any. */
 static uint32_t choose_node(const struct meta_client *c, uint32_t turn)
 {
@@ -60,7 +66,7 @@ static uint32_t choose_node(const struct meta_client *c, uint32_t turn)
     size_t at = 0;
     const struct node_info *node;
     while ((node = map_next(&routing->nodes, &at))) {
-        if (node->type != NODE_META || node->status != NODE_HEARTBEAT_CONNECTED) continue;
+        if (node->type != NODE_META || !may_live(node)) continue;
         if (count < META_NODE_COUNT_MAX) live[count++] = node->node_id;
         if (node->has_store) with_store = node->node_id;
     }
@@ -101,7 +107,7 @@ static int attempt_fiber(void *arg)
 static bool is_live(const struct meta_client *c, uint32_t node_id)
 {
     const struct node_info *node = map_get(&mgmtd_client_routing(c->mgmtd)->nodes, node_id);
-    return node && node->status == NODE_HEARTBEAT_CONNECTED;
+    return node && may_live(node);
 }
 
 static int wait_a_while(struct wait_queue *q)
