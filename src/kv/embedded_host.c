@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -160,9 +161,16 @@ static bool has_open(int pid, int file_fd)
     return is_open;
 }
 
+static bool has_ended(const struct kv_process *process)
+{
+    struct pollfd fd = { .fd = process->fd, .events = POLLIN };
+    return poll(&fd, 1, 0) > 0;
+}
+
 int kv_process_end(const struct kv_process *process, const struct kv_dir *dir)
 {
     if (process->fd < 0 || process->pid == kv_process_own()) return -ERR_NOT_SUPPORTED;
+    if (has_ended(process)) return 0; /* others watch it too */
     if (!has_open(process->pid, dir->lock_fd)) return -ERR_NOT_SUPPORTED;
     long r = syscall(SYS_pidfd_send_signal, process->fd, SIGKILL, NULL, 0);
     return r < 0 && errno != ESRCH ? error_from_errno(errno) : 0;

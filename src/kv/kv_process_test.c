@@ -5,6 +5,7 @@
  */
 #include "base/crc32c.h"
 #include "kv/embedded_frame.h"
+#include "kv/embedded_host.h"
 #include "kv/embedded_test_world.h"
 
 #include <setjmp.h>
@@ -391,13 +392,35 @@ static void test_garbage(void **state)
     test_dir_remove((char *)(uintptr_t)like.dir);
 }
 
+/* Several may watch one holder, and all of them end it: who comes late finds it done. */
+static void test_ended_already(void **state)
+{
+    struct kv_dir dir = { .dir_fd = -1 };
+    pid_t pid = fork();
+    if (pid == 0) {
+        pause();
+        _exit(0);
+    }
+    siginfo_t info;
+    struct kv_process process = kv_process_open(pid);
+    assert_true(process.fd >= 0);
+    dir.lock_fd = memfd_create("lock", MFD_CLOEXEC); /* the child has it not */
+    assert_int_equal(kv_process_end(&process, &dir), -ERR_NOT_SUPPORTED);
+    kill(pid, SIGKILL);
+    assert_int_equal(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
+    assert_int_equal(kv_process_end(&process, &dir), 0);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    assert_int_equal(kv_process_end(&process, &dir), 0);
+    kv_process_close(&process);
+    close(dir.lock_fd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_kill_holder),
-        cmocka_unit_test(test_stop),
-        cmocka_unit_test(test_race),
-        cmocka_unit_test(test_garbage),
+        cmocka_unit_test(test_kill_holder),   cmocka_unit_test(test_stop),
+        cmocka_unit_test(test_race),          cmocka_unit_test(test_garbage),
+        cmocka_unit_test(test_ended_already),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
