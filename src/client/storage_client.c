@@ -13,6 +13,9 @@ enum {
 #define PAUSE_MIN_NS     (5 * MSEC)
 #define PAUSE_MAX_NS     (200 * MSEC)
 #define OBSOLETE_LOOK_NS (50 * MSEC)
+/* A call to a peer that is gone waits for the next attempt to connect, up to half a second; until
+ * it is out of its chains, there are others. */
+#define SHUN_NS (3 * SEC)
 
 struct storage_client *storage_client_new(struct node *node, struct mgmtd_client *mgmtd,
                                           const struct storage_client_options *options)
@@ -142,6 +145,12 @@ static int attempt_in_slots(struct attempt_call *call)
     return r < 0 ? r : attempt_wait(&a);
 }
 
+static bool is_gone(int r)
+{
+    return r == -ERR_RPC_CONNECT_FAILED || r == -ERR_RPC_SOCKET_CLOSED ||
+           r == -ERR_RPC_SEND_FAILED || r == -ERR_RPC_REQUEST_REFUSED;
+}
+
 int attempt_run(struct attempt_call *call)
 {
     struct storage_client *c = call->client;
@@ -154,6 +163,8 @@ int attempt_run(struct attempt_call *call)
         fiber_semaphore_give(&c->slots, 1);
     }
     fiber_semaphore_give(&peer->slots, 1);
+    if (is_gone(r)) peer->shun_until_ns = node_now_ns(c->node) + SHUN_NS;
+    if (r >= 0) peer->shun_until_ns = 0;
     /* A server that stops says so too; only we know whether we were cancelled. */
     return r == -ERR_CANCELED && !fiber_is_cancelled() ? -ERR_RPC_REQUEST_REFUSED : r;
 }

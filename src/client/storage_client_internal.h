@@ -7,6 +7,7 @@ struct storage_peer {
     uint32_t node_id;
     struct fiber_semaphore slots; /* requests that may run there */
     uint64_t outstanding_bytes;
+    uint64_t shun_until_ns; /* it did not answer: reads go elsewhere if they can */
 };
 
 struct storage_client {

@@ -45,14 +45,32 @@ static bool is_tried(const struct reading *g, uint32_t at)
     return g->tried & (1u << at);
 }
 
-/* A serving one that has not failed, the less loaded of two at random; UINT32_MAX for none. */
+/* The serving ones that have not failed; of these only those whose nodes answer, if there are. */
+static uint32_t list_candidates(struct storage_client *c, const struct chain_info *chain,
+                                const struct reading *g, uint32_t serving,
+                                uint32_t ret[CHAIN_TARGET_COUNT_MAX])
+{
+    uint32_t count = 0, shunned[CHAIN_TARGET_COUNT_MAX], shunned_count = 0;
+    uint64_t now = node_now_ns(c->node);
+    for (uint32_t i = 0; i < MIN_OF(serving, (uint32_t)CHAIN_TARGET_COUNT_MAX); i++) {
+        uint32_t node_id = chain->members.items[i].node_id;
+        if (is_tried(g, i) || !node_id) continue;
+        if (client_peer(c, node_id)->shun_until_ns > now)
+            shunned[shunned_count++] = i;
+        else
+            ret[count++] = i;
+    }
+    if (count) return count;
+    memcpy(ret, shunned, shunned_count * sizeof *ret);
+    return shunned_count;
+}
+
+/* A candidate, the less loaded of two at random; UINT32_MAX for none. */
 static uint32_t choose_spread(struct storage_client *c, const struct chain_info *chain,
                               const struct reading *g, uint32_t serving)
 {
-    uint32_t candidates[CHAIN_TARGET_COUNT_MAX], count = 0;
-    for (uint32_t i = 0; i < MIN_OF(serving, (uint32_t)CHAIN_TARGET_COUNT_MAX); i++) {
-        if (!is_tried(g, i) && chain->members.items[i].node_id) candidates[count++] = i;
-    }
+    uint32_t candidates[CHAIN_TARGET_COUNT_MAX];
+    uint32_t count = list_candidates(c, chain, g, serving, candidates);
     if (count == 0) return UINT32_MAX;
     uint32_t first = candidates[node_random_below(c->node, count)];
     uint32_t second = candidates[node_random_below(c->node, count)];

@@ -5,6 +5,7 @@
 
 /* A member that is alive answers at once; one that does not is about to leave the chain. */
 #define CONFIRM_TIMEOUT_NS (500 * MSEC)
+#define ENTER_PAUSE_NS     (20 * MSEC) /* the others may learn of the chain's version later */
 
 void confirm_init(struct confirm *c)
 {
@@ -125,4 +126,25 @@ int confirm_role(struct target *t)
     if (t->chain_version != version) return -ERR_CHAIN_VERSION_MISMATCH;
     t->needs_round = false;
     return 0;
+}
+
+static int enter_fiber(void *arg)
+{
+    struct target *t = arg;
+    int r = 0;
+    while (r != -ERR_CANCELED && t->needs_round && target_is_serving(t)) {
+        r = confirm_role(t);
+        if (r < 0 && r != -ERR_CANCELED) r = fiber_sleep(ENTER_PAUSE_NS);
+    }
+    t->confirm.is_entering = false;
+    target_unuse(t);
+    return 0;
+}
+
+void confirm_role_soon(struct target *t)
+{
+    if (!t->needs_round || t->confirm.is_entering) return;
+    if (fiber_spawn(&t->storage->scope, "confirm-role", enter_fiber, t) < 0) return;
+    target_use(t);
+    t->confirm.is_entering = true;
 }

@@ -13,6 +13,7 @@ struct confirm {
     uint64_t begun, done; /* rounds, counted */
     int result;           /* of the last one done */
     bool is_running;
+    bool is_entering; /* a fiber of confirm_role_soon() */
     struct wait_queue ended; /* woken after each round */
 };
 
@@ -22,5 +23,7 @@ void confirm_init(struct confirm *c);
 int confirm_read(struct target *t, uint32_t chain_version) fiber_fn must_check;
 /* Before any read: a target that is new in its role waits for a round. */
 int confirm_role(struct target *t) fiber_fn must_check;
+/* Has that round run now, so that no read waits for it later, when a member may have gone. */
+void confirm_role_soon(struct target *t);
 /* 0 when the node's lease is valid now, or the target is not alone in a chain of several. */
 int confirm_not_cut_off(struct target *t) must_check;

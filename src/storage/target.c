@@ -185,7 +185,10 @@ static void enter_version(struct target *t, const struct chain_info *chain)
     forward_interrupt(t);
     wait_queue_wake_all(&t->changed);
     mgmtd_client_kick_heartbeat(t->storage->mgmtd);
-    if (target_is_serving(t)) recover_scan(t);
+    if (target_is_serving(t)) {
+        recover_scan(t);
+        confirm_role_soon(t);
+    }
     resync_consider(t);
 }
 
