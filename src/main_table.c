@@ -4,6 +4,7 @@
 #include "admin/bootstrap.h"
 #include "fuse/fuse.h"
 #include "main_admin.h"
+#include "main_entrypoint.h"
 #include "main_placement.h"
 #include "main_run.h"
 #include "meta/meta.h"
@@ -94,6 +95,8 @@ const struct command command_table[] = {
       data_placement_main },
     { "gen_chain_table", "gen_chain_table", "chains and targets from a matrix of data_placement",
       gen_chain_table_main },
+    { "entrypoint", NULL, "becomes the service that a container's variables describe",
+      entrypoint_main },
     { "run", NULL, "runs several roles in one process: ROLE:FILE...", run_main },
     { .name = NULL },
 };

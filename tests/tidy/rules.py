@@ -15,7 +15,8 @@ _KV = _RPC + ["kv"]
 _CLIENT = _RPC + ["client"]
 _CLUSTER = _KV + ["client", "cluster"]
 _ROLE = _CLUSTER + ["config"]
-_ROLES = ["mgmtd", "meta", "storage", "fuse", "usrbio", "monitor", "admin", "placement"]
+_ROLES = ["mgmtd", "meta", "storage", "fuse", "usrbio", "monitor", "admin", "placement",
+          "entrypoint"]
 
 LAYERS = {
     "base": [],
@@ -29,6 +30,7 @@ LAYERS = {
     "client": _RPC,
     "cluster": _CLUSTER,
     "placement": _BASE,
+    "entrypoint": _LOOP + ["config"],
     "mgmtd": _ROLE,
     "meta": _ROLE,
     "storage": _ROLE,
