@@ -118,6 +118,7 @@ struct fleet {
     struct scope watch;
     struct node *lease_writer; /* who wrote the managers' lease last */
     char lease_writer_name[32];
+    bool is_lease_written; /* since trouble looked last */
     uint64_t kv_gone_until_ns;
     bool is_over; /* trouble has ended: everything must come to rest */
     struct fleet_counts counts;

@@ -27,6 +27,8 @@ static int call(struct fleet_client *c, const char *what, const struct rpc_metho
     uint64_t begin_ns = fleet_now_ns(c->fleet);
     for (;;) {
         int r = meta_call(c->meta, method, arena, request, reply, NULL);
+        log_info(&c->node->log, "%s: %s after %.3f s", what, error_name(MIN_OF(r, 0)),
+                 (double)(fleet_now_ns(c->fleet) - begin_ns) / 1e9);
         if (is_certain(r)) return r;
         r = check_limit(c, begin_ns, what, r);
         if (r < 0) return r;
@@ -76,6 +78,7 @@ int fleet_create(struct fleet_client *c, uint64_t parent, const char *name, uint
         .parent = parent, .name = bytes_of_text(name), .mode = mode, .exclusive = 1
     };
     if (opens) req.session = session_new(c);
+    log_info(&c->node->log, "create %s of %" PRIx64 ", mode %o", name, parent, mode);
     struct inode_reply rep = { 0 };
     int r = call(c, "create", RPC_METHOD(meta, create), &arena, &req, &rep);
     if (r < 0) return r;
@@ -91,6 +94,7 @@ int fleet_remove(struct fleet_client *c, uint64_t parent, const char *name, enum
     cleanup_arena_ struct arena arena = { 0 };
     struct remove_request req = { .parent = parent, .name = bytes_of_text(name), .kind = kind };
     struct inode_reply rep = { 0 };
+    log_info(&c->node->log, "remove %s of %" PRIx64 " (%d)", name, parent, (int)kind);
     int r = call(c, "remove", RPC_METHOD(meta, remove), &arena, &req, &rep);
     if (r >= 0) *ret_inode = rep.inode.id;
     return r;
@@ -106,6 +110,8 @@ int fleet_rename(struct fleet_client *c, struct fleet_place from, struct fleet_p
                                   .new_name = bytes_of_text(to.name),
                                   .flags = flags };
     struct inode_reply rep = { 0 };
+    log_info(&c->node->log, "rename %s of %" PRIx64 " to %s of %" PRIx64, from.name, from.parent,
+             to.name, to.parent);
     return call(c, "rename", RPC_METHOD(meta, rename), &arena, &req, &rep);
 }
 
@@ -116,6 +122,7 @@ int fleet_link(struct fleet_client *c, uint64_t inode, struct fleet_place to)
                                 .parent = to.parent,
                                 .name = bytes_of_text(to.name) };
     struct inode_reply rep = { 0 };
+    log_info(&c->node->log, "link %" PRIx64 " to %s of %" PRIx64, inode, to.name, to.parent);
     return call(c, "link", RPC_METHOD(meta, link), &arena, &req, &rep);
 }
 

@@ -2,6 +2,7 @@
  * beside these the network, the store, the disks, the clocks and the clients have theirs.
  */
 #include "sim/fleet_model.h"
+#include <string.h>
 
 enum fault_kind_here { HEALTHY, DOWN, FROZEN, CUT };
 struct server_fault {
@@ -169,11 +170,39 @@ static void change_clock(struct fleet *f)
         sim_clock_jump(m, (int64_t)fleet_random(f, 7200 * SEC) - (int64_t)(3600 * SEC));
 }
 
+/* The server that wrote the managers' lease last. */
+static uint32_t lease_writer(const struct fleet *f)
+{
+    uint32_t at = 0;
+    while (at + 1 < FLEET_MGMTD_COUNT && strcmp(f->servers[at].name, f->lease_writer_name) != 0)
+        at++;
+    return at;
+}
+
+/* The primary's clock becomes slow; the others' go right again. */
 static void set_old_clocks(struct fleet *f)
 {
-    struct machine *m = fleet_mgmtd(f, (uint32_t)fleet_random(f, FLEET_MGMTD_COUNT))->machine;
     f->counts.clock_changes++;
-    sim_clock_drift(m, -(int32_t)fleet_random(f, 900000));
+    for (uint32_t i = 0; i < FLEET_MGMTD_COUNT; i++)
+        sim_clock_drift(fleet_mgmtd(f, i)->machine, 0);
+    sim_clock_drift(fleet_mgmtd(f, lease_writer(f))->machine,
+                    -500000 - (int32_t)fleet_random(f, 450000));
+}
+
+/* A manager stands still when its lease is in the store and it has not heard of that. */
+static void freeze_lease_writer(struct trouble *t)
+{
+    struct fleet *f = t->fleet;
+    bool is_slow = t->kv_until_ns && has(f, FLEET_KV_SLOW) && has(f, FLEET_FREEZE);
+    uint32_t at = lease_writer(f);
+    if (!is_slow || !f->is_lease_written || t->servers[at].kind != HEALTHY) return;
+    f->is_lease_written = false;
+    if (fleet_random(f, 4)) return;
+    f->counts.freezes++;
+    sim_freeze(f->servers[at].machine);
+    t->servers[at] = (struct server_fault){
+        .kind = FROZEN, .until_ns = fleet_now_ns(f) + 200 * MSEC + fleet_random(f, 3 * SEC)
+    };
 }
 
 /* A client dies; one like it begins anew, and what the dead one left is judged in the end. */
@@ -194,7 +223,9 @@ static int begin_fault(struct trouble *t)
 {
     struct fleet *f = t->fleet;
     uint64_t dice = fleet_random(f, 20), now_ns = fleet_now_ns(f);
-    if (dice < 12) {
+    if (has(f, FLEET_OLD_CLOCKS) && fleet_random(f, 6) == 0) {
+        set_old_clocks(f);
+    } else if (dice < 12) {
         uint32_t at = (uint32_t)fleet_random(f, FLEET_SERVER_COUNT);
         if (t->servers[at].kind == HEALTHY) begin_server_fault(t, at);
     } else if (dice == 12 && has(f, FLEET_NET) && !t->net_until_ns) {
@@ -209,9 +240,7 @@ static int begin_fault(struct trouble *t)
         change_clock(f);
     } else if (dice == 15 && has(f, FLEET_CLIENT)) {
         return crash_client(f);
-    } else if (dice == 16 && has(f, FLEET_OLD_CLOCKS)) {
-        set_old_clocks(f);
-    } else if (dice > 16) {
+    } else if (dice > 15) {
         begin_kv_fault(t);
     }
     return 0;
@@ -259,6 +288,7 @@ int fleet_make_trouble(struct fleet *f, uint64_t end_ns)
         int r = fiber_sleep(5 * MSEC);
         if (r < 0) return r;
         end_faults(&t);
+        freeze_lease_writer(&t);
         if (fleet_now_ns(f) < next_ns) continue;
         next_ns = fleet_now_ns(f) + fleet_random(f, f->options.fault_gap_ns_max + 1ull);
         r = begin_fault(&t);

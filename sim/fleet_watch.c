@@ -24,6 +24,7 @@ static bool is_of_primary(struct bytes key)
 static void written(void *arg, struct node *writer, struct bytes key)
 {
     struct fleet *f = arg;
+    if (bytes_has_prefix(key, BYTES_LITERAL("SINGMgmtdLease"))) f->is_lease_written = true;
     if (bytes_equal_text(key, "SINGMgmtdLease")) {
         if (f->lease_writer != writer) f->counts.takeovers++;
         f->lease_writer = writer;

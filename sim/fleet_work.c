@@ -14,6 +14,7 @@ static int judge(struct fleet_client *c, const char *what, int expected, int r)
     struct fleet *f = c->fleet;
     if (r == -ERR_CANCELED || r == -ERR_FOUND_BUG) return r;
     int got = MIN_OF(r, 0);
+    log_info(&c->node->log, "%s: %s", what, error_name(got));
     if (got != expected)
         return fleet_fail(f, "%s: %s: %s, not %s", c->name, what, error_name(got),
                           error_name(expected));

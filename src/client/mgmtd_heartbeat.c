@@ -6,6 +6,7 @@
  */
 #include "base/release.h"
 #include "client/mgmtd_client_internal.h"
+#include "loop/fault.h"
 
 #define KICK_SETTLE_NS (2 * MSEC) /* changes that come together go together */
 
@@ -56,6 +57,7 @@ static void take_reply(struct mgmtd_client *c, uint64_t begin_ns,
                        const struct heartbeat_reply *reply)
 {
     struct mgmtd_heartbeat *h = &c->heartbeat;
+    if (MUTANT(LEASE_FROM_REPLY)) begin_ns = node_now_ns(c->node);
     uint64_t lease_ns = reply->lease_ns - reply->lease_ns / 100;
     if (lease_ns && !h->is_stopping) {
         /* mgmtd may have let the last lease end, and chains go on without us, before this heartbeat

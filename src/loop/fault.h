@@ -83,7 +83,15 @@ int fault_hit(struct node *node, const char *point) fiber_fn must_check;
       "a target that is filled forgets the updates that only it has executed")                     \
     M(SYNCING_LEFT_OUT, "syncing-left-out", "new updates reach the member that is being filled")   \
     M(EMPTY_DISK_TRUSTED, "empty-disk-trusted",                                                    \
-      "a new disk under an old id serves only after it was filled")
+      "a new disk under an old id serves only after it was filled")                                \
+    M(TERM_NOT_CHECKED, "term-not-checked", "a write of the primary checks its term")              \
+    M(LEASE_FROM_REPLY, "lease-counted-from-reply", "a lease counts from before its request")      \
+    M(ROUTING_BACKWARDS, "routing-accepted-backwards", "routing never goes back")                  \
+    M(LENGTH_SHRUNK_BY_HINT, "length-shrunk-by-hint", "a writer's hint only raises a length")      \
+    M(IDEMPOTENCY_LOST, "idempotency-record-lost", "a change keeps its answer for retries")        \
+    M(SESSION_PRUNED_EARLY, "session-pruned-early", "an open file's session lives as its client")  \
+    M(OPEN_FILE_COLLECTED, "open-file-collected", "what somebody has open is not collected")       \
+    M(KV_RANGE_NOT_CHECKED, "kv-range-not-checked", "a range that was read is compared at commit")
 #define MUTANT_ENUM(sym, name, text) MUTANT_##sym,
 enum mutant { MUTANT_TABLE(MUTANT_ENUM) MUTANT_MAX };
 #undef MUTANT_ENUM

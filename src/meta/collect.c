@@ -8,6 +8,7 @@
 #include "meta/meta_internal.h"
 
 #include "base/check.h"
+#include "loop/fault.h"
 #include <sys/stat.h>
 
 enum { COLLECT_PAGE = 512, TREE_PAGE = 64 };
@@ -38,7 +39,7 @@ static int load_txn(struct kv_txn *txn, void *arg)
     struct erase *e = arg;
     int r = sessions_exist(txn, e->arena, e->inode, NULL);
     if (r < 0) return r;
-    e->is_held = r > 0;
+    e->is_held = r > 0 && !MUTANT(OPEN_FILE_COLLECTED);
     r = inode_load_bare(txn, e->arena, e->inode, KV_SNAPSHOT, &e->loaded);
     e->is_done = r == -ERR_META_NOT_FOUND;
     return e->is_done ? 0 : r;
@@ -54,7 +55,8 @@ static int erase_txn(struct kv_txn *txn, void *arg)
     if (r >= 0) {
         if (inode.nlink != 0) return -ERR_META_INCONSISTENT;
         r = sessions_exist(txn, e->arena, e->inode, NULL);
-        if (r != 0) return r < 0 ? r : -ERR_META_BUSY;
+        if (r < 0) return r;
+        if (r > 0 && !MUTANT(OPEN_FILE_COLLECTED)) return -ERR_META_BUSY;
         inode_erase(txn, &inode);
     }
     kv_clear(txn, meta_key_bytes(&key));

@@ -3,6 +3,7 @@
 #include "meta/meta_internal.h"
 
 #include "base/check.h"
+#include "loop/fault.h"
 #include "rpc/rpc.h"
 #include <sys/stat.h>
 
@@ -124,7 +125,7 @@ int idem_find(struct kv_txn *txn, const struct op *op, struct idempotency_record
 
 void idem_store(struct kv_txn *txn, const struct op *op, const struct inode *inode, uint64_t offset)
 {
-    if (uuid_is_zero(op->base->request)) return;
+    if (uuid_is_zero(op->base->request) || MUTANT(IDEMPOTENCY_LOST)) return;
     struct meta_key key = key_idempotency(&op->base->client, &op->base->request);
     struct idempotency_record record = { .time_ns = op->now_ns, .inode = *inode, .offset = offset };
     kv_set(txn, meta_key_bytes(&key), RECORD_ENCODE(op->arena, idempotency_record, &record));

@@ -7,6 +7,7 @@
  */
 #include "meta/meta_internal.h"
 
+#include "loop/fault.h"
 #include "rpc/rpc.h"
 
 enum { SCAN_PAGE = 512 };
@@ -159,7 +160,8 @@ static int prune_visit(void *arg, struct arena *arena, struct bytes key, struct 
     int r = RECORD_DECODE(arena, stored_session, value, &s);
     if (r < 0) return r;
     if (client_is_alive(p, s.client)) return 0;
-    if (suspect_note(m, &e.session) < m->options.session_grace_ns) return 0;
+    bool is_young = suspect_note(m, &e.session) < m->options.session_grace_ns;
+    if (is_young && !MUTANT(SESSION_PRUNED_EARLY)) return 0;
     e.writes = s.writes;
     e.now_ns = p->now_ns;
     r = kv_read_only(m->kv, ending_load_txn, &e);
@@ -186,7 +188,8 @@ int sessions_once(struct meta *m)
     struct rpc_options options = { .arena = &arena, .timeout_ns = 5 * SEC };
     int r = mgmtd_client_call(m->mgmtd, RPC_METHOD(mgmtd, list_sessions), &options, &req, &rep);
     if (r < 0) return r;
-    return rep.bootstrapping ? 0 : sessions_prune(m, &rep.sessions);
+    if (rep.bootstrapping && !MUTANT(SESSION_PRUNED_EARLY)) return 0;
+    return sessions_prune(m, &rep.sessions);
 }
 
 int sessions_prune(struct meta *m, const struct client_session_list *alive)

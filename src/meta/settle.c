@@ -6,6 +6,7 @@
  */
 #include "meta/meta_internal.h"
 
+#include "loop/fault.h"
 #include "rpc/rpc.h"
 #include <linux/fs.h>
 #include <sys/stat.h>
@@ -88,7 +89,8 @@ static int settle_txn(struct kv_txn *txn, void *arg)
             op->needs_query = true;
             return -ERR_META_BUSY;
         }
-        inode->length = MAX_OF(inode->length, is_current ? req->length_hint : op->queried_length);
+        uint64_t end = is_current ? req->length_hint : op->queried_length;
+        if (end > inode->length || MUTANT(LENGTH_SHRUNK_BY_HINT)) inode->length = end;
         if (req->mtime_ns) inode->mtime_ns = req->mtime_ns;
         inode->ctime_ns = op->now_ns;
         inode->change++;

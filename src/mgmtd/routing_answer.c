@@ -2,6 +2,8 @@
  */
 #include "mgmtd/routing_answer.h"
 
+#include "loop/fault.h"
+
 enum { PART_BYTES = 900 << 10 };
 
 static size_t record_bytes(struct record *record)
@@ -95,8 +97,9 @@ static int wait_newer(struct state *s, uint64_t version, uint64_t wait_ns)
 int routing_answer(struct state *s, struct arena *arena, const struct get_routing_request *request,
                    struct get_routing_reply *reply)
 {
-    if (request->term > s->term || (request->term == s->term && request->version > s->version))
-        return -ERR_MGMTD_INVALID_ROUTING_VERSION;
+    bool is_ahead =
+        request->term > s->term || (request->term == s->term && request->version > s->version);
+    if (is_ahead && !MUTANT(ROUTING_BACKWARDS)) return -ERR_MGMTD_INVALID_ROUTING_VERSION;
     bool continues = request->cursor && request->cursor_term == s->term;
     bool is_delta = request->term == s->term;
     if (is_delta && !continues && request->wait_ns) {
