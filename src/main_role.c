@@ -178,6 +178,15 @@ static int check_common(const struct common_settings *common, struct arena *aren
     return 0;
 }
 
+/* All that is known of @joined beyond the kinds of its values. */
+static int check_joined(const struct role *role, const void *joined, struct arena *arena,
+                        const char **ret_error)
+{
+    int r = check_common(joined, arena, ret_error);
+    if (r < 0 || !role->check) return r;
+    return role->check((const char *)joined + common_size(), arena, ret_error);
+}
+
 int role_start_parse(const struct role *role, int argc, char *const *argv,
                      const char *const *environment, struct arena *arena, struct role_start *ret,
                      const char **ret_error)
@@ -204,7 +213,7 @@ int role_start_parse(const struct role *role, int argc, char *const *argv,
     start.joined = joined.settings;
     start.pushed = copy_settings(role, arena, joined.settings);
     start.arena = arena;
-    r = check_common(&start.common, arena, ret_error);
+    r = check_joined(role, joined.settings, arena, ret_error);
     if (r < 0) return r;
     start.settings = (char *)joined.settings + common_size();
     start.config = settings_to_toml(joined.table, joined.settings, arena);
@@ -269,7 +278,7 @@ int role_check_template(const struct role *role, struct arena *arena, struct byt
     if (r < 0) return r;
     settings_init(joined.table, joined.settings, arena);
     r = settings_load(joined.table, joined.settings, arena, &root, ret_error);
-    return r < 0 ? r : check_common(joined.settings, arena, ret_error);
+    return r < 0 ? r : check_joined(role, joined.settings, arena, ret_error);
 }
 
 /* @root over @settings. On a copy first: nothing is changed by a text that is refused. */
@@ -278,7 +287,7 @@ static int update_settings(const struct role_start *start, void *settings,
 {
     void *copy = copy_settings(start->role, start->arena, settings);
     int r = settings_update(start->table, copy, start->arena, root, ret_error);
-    if (r >= 0) r = check_common(copy, start->arena, ret_error);
+    if (r >= 0) r = check_joined(start->role, copy, start->arena, ret_error);
     if (r >= 0) memcpy(settings, copy, common_size() + start->role->settings_size);
     return r;
 }

@@ -23,6 +23,8 @@ struct role {
     size_t settings_size;
     /* Runs until it is cancelled, or, a task, until it is done. @settings is the role's struct. */
     int (*run)(struct node *node, void *settings) fiber_fn;
+    /* What the kinds of the settings cannot say, or NULL: 0, or an error with one line (arena). */
+    int (*check)(const void *settings, struct arena *arena, const char **ret_error);
     bool is_task;
 };
 

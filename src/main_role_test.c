@@ -20,12 +20,21 @@ static SETTINGS_TABLE(sample_table, SAMPLE_SETTINGS)
     return 0;
 }
 
+static int sample_check(const void *settings, struct arena *arena, const char **ret_error)
+{
+    const struct sample_settings *s = settings;
+    if (s->node_id != 13) return 0;
+    *ret_error = arena_printf(arena, "key 'node_id': 13 brings bad luck");
+    return -ERR_CONFIG_INVALID_VALUE;
+}
+
 static const struct role sample = { .name = "sample",
                                     .program = "sample_main",
                                     .help = "for this test",
                                     .settings = sample_table,
                                     .settings_size = sizeof(struct sample_settings),
-                                    .run = sample_run };
+                                    .run = sample_run,
+                                    .check = sample_check };
 
 struct line {
     const char *arguments[6];
@@ -67,6 +76,7 @@ static void test_refused(void **state)
         { { "--config.log.level=loud" }, NULL, ERR_CONFIG_INVALID_VALUE, "'loud' is not debug" },
         { { "--config.log.level=inf" }, NULL, ERR_CONFIG_INVALID_VALUE, "nearest: info" },
         { { "--config.loop.backend=uringg" }, NULL, ERR_CONFIG_INVALID_VALUE, "nearest: uring" },
+        { { "--config.node_id=13" }, NULL, ERR_CONFIG_INVALID_VALUE, "13 brings bad luck" },
         { { "--cfg", "/nowhere/x.toml" },
           NULL,
           ERR_SYSTEM_BASE + 2,

@@ -32,6 +32,16 @@ static int run_mgmtd(struct node *node, void *settings)
     return mgmtd_run(node, settings, &hooks);
 }
 
+static int check_mgmtd(const void *settings, struct arena *arena, const char **ret_error)
+{
+    return mgmtd_check_settings(settings, arena, ret_error);
+}
+
+static int check_storage(const void *settings, struct arena *arena, const char **ret_error)
+{
+    return storage_check_settings(settings, arena, ret_error);
+}
+
 static int run_meta(struct node *node, void *settings)
 {
     return meta_run(node, settings);
@@ -58,7 +68,8 @@ const struct role role_table[] = {
       .help = "cluster manager: who belongs to the cluster, where data is",
       .settings = mgmtd_settings_table,
       .settings_size = sizeof(struct mgmtd_settings),
-      .run = run_mgmtd },
+      .run = run_mgmtd,
+      .check = check_mgmtd },
     { .name = "meta",
       .program = "meta_main",
       .help = "metadata: names, attributes, lengths",
@@ -70,7 +81,8 @@ const struct role role_table[] = {
       .help = "chunks on the disks of a host",
       .settings = storage_settings_table,
       .settings_size = sizeof(struct storage_settings),
-      .run = run_storage },
+      .run = run_storage,
+      .check = check_storage },
     { .name = "fuse",
       .program = "hf3fs_fuse_main",
       .help = "a mount",

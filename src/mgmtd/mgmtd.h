@@ -31,6 +31,9 @@
       "full chains move towards their preferred order by themselves")
 SETTINGS_STRUCT(mgmtd_settings, MGMTD_SETTINGS)
 extern const struct setting mgmtd_settings_table[];
+/* What the kinds of the settings cannot say: 0, or an error with one line. */
+int mgmtd_check_settings(const struct mgmtd_settings *s, struct arena *arena,
+                         const char **ret_error) must_check;
 
 /* What other roles contribute. */
 struct mgmtd_hooks {

@@ -15,6 +15,15 @@ static int wait_initialised(struct node *node, struct kv *kv, struct cluster_ide
     }
 }
 
+int mgmtd_check_settings(const struct mgmtd_settings *s, struct arena *arena,
+                         const char **ret_error)
+{
+    struct timing timing;
+    if (timing_of(s->timing, &timing)) return 0;
+    *ret_error = arena_printf(arena, "key 'timing': '%s' is not fast, default or slow", s->timing);
+    return -ERR_CONFIG_INVALID_VALUE;
+}
+
 static int check_settings(struct node *node, const struct mgmtd_settings *s,
                           struct mgmtd_options *ret)
 {

@@ -12,6 +12,15 @@ SETTINGS_TABLE(storage_settings_table, STORAGE_SETTINGS)
 #define FAREWELL_TIMEOUT_NS (500 * MSEC)
 #define TOMBSTONE_ROUND_NS  (1 * 60 * SEC) /* at most; else an eighth of their age */
 
+int storage_check_settings(const struct storage_settings *settings, struct arena *arena,
+                           const char **ret_error)
+{
+    if (settings->shard_count == 1) return 0;
+    *ret_error = arena_printf(arena, "key 'disk.shards': %u is not 1, all that this release has",
+                              settings->shard_count);
+    return -ERR_CONFIG_INVALID_VALUE;
+}
+
 void storage_count(struct storage *s, const char *name, uint64_t amount)
 {
     *metrics_cell(s->node->metrics, name) += amount;

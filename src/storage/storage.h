@@ -40,6 +40,9 @@
       "how long a stop waits for running requests")
 SETTINGS_STRUCT(storage_settings, STORAGE_SETTINGS)
 extern const struct setting storage_settings_table[];
+/* What the kinds of the settings cannot say: 0, or an error with one line. */
+int storage_check_settings(const struct storage_settings *settings, struct arena *arena,
+                           const char **ret_error) must_check;
 
 /* The role's main: runs until cancelled, then stops cleanly. -ERR_INVALID_CONFIG and others after
  * one clear line when it cannot start. */

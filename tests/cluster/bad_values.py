@@ -13,7 +13,8 @@ from cluster import C3FS, TEST_DIR, fail
 ROLES = ["mgmtd", "meta", "storage", "fuse", "bootstrap"]
 # Text that is not any text: what is said of a wrong one, by --check or when the role starts.
 FORMS = {"log.level": "'wrong!' is not debug, info, warn or error",
-         "loop.backend": "'wrong!' is not auto, uring or posix"}
+         "loop.backend": "'wrong!' is not auto, uring or posix",
+         "timing": "'wrong!' is not fast, default or slow"}
 BAD = {"bool": "maybe", "number": "x", "size": "5x", "span": "5 fortnights", "real": "1,5"}
 WORD = {"bool": "is not true or false", "number": "is not a whole number",
         "size": "is not a size", "span": "is not a time span", "real": "is not a number"}

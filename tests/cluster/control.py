@@ -201,7 +201,9 @@ def test_config(c):
             ("META", '[gc]\nconcurency = 5\n', "did you mean 'gc.concurrency'?"),
             ("META", '[gc]\nconcurrency = "x"\n', "line 2"),
             ("FUSE", '[log]\nlevel = "loud"\n', "not debug, info, warn or error"),
-            ("MGMTD", 'timeing = "fast"\n', "did you mean 'timing'?")):
+            ("MGMTD", 'timeing = "fast"\n', "did you mean 'timing'?"),
+            ("MGMTD", 'timing = "quick"\n', "'quick' is not fast, default or slow"),
+            ("STORAGE", '[disk]\nshards = 3\n', "key 'disk.shards': 3 is not 1")):
         bad = local("bad.toml", text)
         refused(c.admin("set-config -t %s -f %s" % (kind, bad), status=1), words)
     if c.json("get-config -l")[1]["ConfigVersion"] != "3":
