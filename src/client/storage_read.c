@@ -269,7 +269,9 @@ static bool is_hopeless(const struct read_call *call, const struct reading *g)
     const struct chain_info *chain = routing_chain(call->client->routing, g->read->chain_id);
     if (!g->damaged || !chain || chain->version != g->chain_version) return false;
     if (call->options->choice != TARGET_SPREAD) return true;
-    uint32_t all = (1u << MIN_OF(chain_serving_count(chain), 31u)) - 1;
+    uint32_t serving = chain_serving_count(chain);
+    if (serving < chain->members.count) return false; /* who comes back may have it whole */
+    uint32_t all = (1u << MIN_OF(serving, 31u)) - 1;
     return (g->damaged & all) == all;
 }
 
