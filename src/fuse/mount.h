@@ -65,6 +65,7 @@ struct mount_inode {
     uint32_t pin_count;                  /* operations at work on it */
     struct inode inode;   /* as last heard from meta; symlink and chains point to owned memory */
     uint64_t heard_ns;    /* when meta last told all of it, node_now_ns() */
+    uint64_t kept_ns;     /* when its chunks were last known not to be collected */
     bool is_touched_here; /* a directory whose times alone have changed since, by this mount */
     bool is_known;        /* inode holds something */
     /* inode.change of what the kernel holds, or CHANGE_NONE. */

@@ -8,6 +8,8 @@
 #include <linux/falloc.h>
 #include <unistd.h>
 
+#define META_PATIENCE_NS (500 * MSEC)
+
 static struct mount_file *file_of(struct fuse_file_info *fi)
 {
     return (struct mount_file *)(uintptr_t)fi->fh;
@@ -174,15 +176,34 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 
 /* ---- bytes ---- */
 
+/* Has the file any chunk at all? One that was collected has none. */
+static bool has_chunks(struct mount_inode *mi)
+{
+    uint64_t length = 0;
+    int r = file_query_length(mi->mount->storage, mi->mount->routing, &mi->inode, &length);
+    return r >= 0 && length;
+}
+
 /* Chunks that are absent are a hole, or were collected after another mount had unlinked the file:
  * what that mount removed must not be read as zeros. Collection waits for a while after the unlink,
- * so to have heard of the file as late as a second ago is enough. */
+ * so to have heard of the file as late as a second ago is enough. With meta away, the chunks that
+ * are there tell: reads of a file that is open do not wait for meta. */
 static int check_not_collected(fuse_req_t req, struct mount_inode *mi)
 {
-    if (mi->inode.nlink && node_now_ns(mi->mount->node) - mi->heard_ns < SEC) return 0;
-    int r = mount_inode_refresh(req, mi);
+    struct node *node = mi->mount->node;
+    uint64_t heard_ns = mi->inode.nlink ? mi->heard_ns : 0;
+    if (node_now_ns(node) - MAX_OF(heard_ns, mi->kept_ns) < SEC) return 0;
+    int r;
+    {
+        FIBER_TIMEOUT(META_PATIENCE_NS);
+        r = mount_inode_refresh(req, mi);
+    }
+    bool is_away = r < 0 && error_action(r) != ACTION_FAIL;
+    if (is_away) r = has_chunks(mi) ? 0 : mount_inode_refresh(req, mi);
     bool is_kept = mi->inode.nlink || !uuid_is_zero(mi->session);
-    return r > 0 || (r == 0 && !is_kept) ? -ERR_META_STALE : r;
+    if (r > 0 || (r == 0 && !is_kept)) return -ERR_META_STALE;
+    if (r == 0) mi->kept_ns = node_now_ns(node);
+    return r;
 }
 
 static ssize_t read_file(fuse_req_t req, struct mount_inode *mi, void *to, size_t size,

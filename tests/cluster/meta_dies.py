@@ -23,16 +23,16 @@ METAS = ("meta-101", "meta-102", "meta-103")
 
 
 def hurt_one(c, chance, counts):
-    """One of the services is killed, or hangs for longer than its lease."""
+    """One of the services is killed or asked to end, or hangs for longer than its lease."""
     pid = c.pid(chance.choice(METAS))
     if not pid:
         return
-    if chance.random() < 0.7:
-        os.kill(pid, signal.SIGKILL)
-        counts["kill"] += 1
+    kind = chance.choices(("kill", "end", "stop"), (5, 3, 3))[0]
+    counts[kind] += 1
+    if kind != "stop":
+        os.kill(pid, signal.SIGKILL if kind == "kill" else signal.SIGTERM)
         return
     os.kill(pid, signal.SIGSTOP)
-    counts["stop"] += 1
     time.sleep(2.5)
     try:
         os.kill(pid, signal.SIGCONT)
@@ -44,13 +44,13 @@ def names(c):
     seconds = 120 if LONG else 12
     load = subprocess.Popen([sys.executable, HERE + "/names_load.py", c.mount + "/names", "6",
                              str(seconds), str(SEED)], stdout=subprocess.PIPE, text=True)
-    chance, counts = random.Random(SEED), {"kill": 0, "stop": 0}
+    chance, counts = random.Random(SEED), {"kill": 0, "end": 0, "stop": 0}
     while load.poll() is None:
         time.sleep(chance.uniform(0.2, 1.5))
         hurt_one(c, chance, counts)
     output, _ = load.communicate()
     assert load.returncode == 0, output
-    print("%(kill)d kills, %(stop)d stops" % counts + ": " + output.strip())
+    print("%(kill)d kills, %(end)d ends, %(stop)d hangs" % counts + ": " + output.strip())
 
 
 def used_bytes(c):
@@ -133,6 +133,30 @@ def readers(c):
     other.end()
 
 
+def away(c):
+    """A hole of an open file is read while no metadata service answers."""
+    with open(c.mount + "/holes", "wb") as f:
+        f.write(b"x")
+        f.truncate(9 << 20)
+        os.fsync(f.fileno())
+    fd = os.open(c.mount + "/holes", os.O_RDONLY | os.O_DIRECT)
+    time.sleep(1.5) # what the mount has heard of it is old
+    pids = [c.pid(name) for name in (*METAS, "mgmtd-1")]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        begin = time.monotonic()
+        for i in range(1, 9):
+            assert os.pread(fd, 1 << 20, i << 20) == bytes(1 << 20)
+        took = time.monotonic() - begin
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+    assert took < 8, "holes were read in %.1f s" % took
+    print("8 holes were read in %.1f s without metadata services" % took)
+    os.close(fd)
+
+
 def dead_client(c):
     """Its sessions are ended: lengths and space."""
     used = used_bytes(c)
@@ -178,6 +202,7 @@ def main():
     with Cluster("--storages=3", "--metas=3", mount=True, env=env) as c:
         names(c)
         readers(c)
+        away(c)
         dead_client(c)
         collection(c)
         wait_until(60, "every chain SERVING", c.chains_serve)
