@@ -88,7 +88,7 @@ void admin_close(struct admin *a) fiber_fn;
 /* Calls of the services; failures are printed. */
 int admin_mgmtd(struct admin *a, const struct rpc_method *method, const void *req,
                 void *rep) fiber_fn must_check;
-int admin_meta(struct admin *a, const struct rpc_method *method, const void *req,
+int admin_meta(struct admin *a, const struct rpc_method *method, void *req,
                void *rep) fiber_fn must_check;
 int admin_storage(struct admin *a, uint32_t node_id, const struct rpc_method *method,
                   const void *req, void *rep) fiber_fn must_check;

@@ -222,7 +222,7 @@ int admin_mgmtd(struct admin *a, const struct rpc_method *method, const void *re
     return r < 0 ? admin_fail(a, r, "%s: %s", method->name, text ?: error_sentence(r)) : r;
 }
 
-int admin_meta(struct admin *a, const struct rpc_method *method, const void *req, void *rep)
+int admin_meta(struct admin *a, const struct rpc_method *method, void *req, void *rep)
 {
     const char *text = NULL;
     int r = admin_need_meta(a);

@@ -143,8 +143,9 @@ static bool is_retryable(int r)
 }
 
 int meta_call(struct meta_client *c, const struct rpc_method *method, struct arena *arena,
-              const void *request, void *reply, const char **ret_error_text)
+              void *request, void *reply, const char **ret_error_text)
 {
+    struct meta_base *base = request;
     FIBER_TIMEOUT(c->options.total_timeout_ns);
     uint64_t pause_ns = PAUSE_MIN_NS;
     if (ret_error_text) *ret_error_text = NULL;
@@ -161,6 +162,7 @@ int meta_call(struct meta_client *c, const struct rpc_method *method, struct are
                                    .request = request,
                                    .reply = reply };
         if (node_id) r = attempt_run(&attempt);
+        if (node_id) base->flags |= META_SENT_AGAIN; /* from now on */
         if (r >= 0 || !is_retryable(r)) {
             if (turn && node_id) c->preference += turn;
             return r;

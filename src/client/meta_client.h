@@ -20,11 +20,12 @@ CLEANUP_FUNC(struct meta_client *, meta_client_free)
 
 /* Fills @base for a new request of @user: client, fresh request uuid. */
 void meta_base_init(struct meta_client *c, const struct user_info *user, struct meta_base *base);
-/* Any method of proto/meta.h; the request begins with a meta_base set by meta_base_init(). Replies
+/* Any method of proto/meta.h; the request begins with a meta_base set by meta_base_init(), which is
+ * marked when it is sent again. Replies
  * live in
  * @arena. @ret_error_text may be NULL. */
 int meta_call(struct meta_client *c, const struct rpc_method *method, struct arena *arena,
-              const void *request, void *reply, const char **ret_error_text) fiber_fn must_check;
+              void *request, void *reply, const char **ret_error_text) fiber_fn must_check;
 /* Walks an absolute path from the root, following symlinks in the middle, and at the end if
  * @follow. At most 40 symlinks. */
 int meta_walk(struct meta_client *c, const struct user_info *user, struct arena *arena,

@@ -419,6 +419,13 @@ void kv_clear_range(struct kv_txn *txn, struct bytes begin, struct bytes end)
         kv_write_buffer_clear_range(&txn->writes, clip_bound(begin), clip_bound(end));
 }
 
+void kv_forget_writes(struct kv_txn *txn)
+{
+    kv_write_buffer_done(&txn->writes);
+    kv_write_buffer_init(&txn->writes);
+    txn->error = 0;
+}
+
 void kv_add_conflict(struct kv_txn *txn, struct bytes key)
 {
     if (key_is_good(txn, key) && !is_full(txn)) kv_read_set_add_key(&txn->reads, key, NULL);

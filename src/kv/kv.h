@@ -57,6 +57,8 @@ int kv_get_many(struct kv_txn *txn, const struct bytes *keys, uint32_t count, en
 void kv_set(struct kv_txn *txn, struct bytes key, struct bytes value);
 void kv_clear(struct kv_txn *txn, struct bytes key);
 void kv_clear_range(struct kv_txn *txn, struct bytes begin, struct bytes end);
+/* Drops what the transaction has written; what it has read still counts. */
+void kv_forget_writes(struct kv_txn *txn);
 /* As if the key or range had been read: another commit that changes it makes this one conflict. */
 void kv_add_conflict(struct kv_txn *txn, struct bytes key);
 void kv_add_conflict_range(struct kv_txn *txn, struct bytes begin, struct bytes end);

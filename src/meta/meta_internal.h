@@ -76,7 +76,7 @@ int load_parent_entry(struct kv_txn *txn, struct arena *arena, uint64_t parent, 
                       enum kv_read mode, struct inode *ret_dir,
                       struct stored_dentry *ret) fiber_fn must_check;
 
-/* 1 and the first answer when this request was executed already. */
+/* 1 and the first answer when this request was executed already; the error when it was refused. */
 int idem_find(struct kv_txn *txn, const struct op *op,
               struct idempotency_record *ret) fiber_fn must_check;
 void idem_store(struct kv_txn *txn, const struct op *op, const struct inode *inode,

@@ -70,9 +70,46 @@ int op_begin(struct meta *m, struct rpc_call *call, const struct meta_base *base
     return 0;
 }
 
+struct answer {
+    struct op *op;
+    int (*fn)(struct kv_txn *txn, void *op);
+    int refusal;
+};
+
+/* Whichever key the operation looks for its answer under. */
+static void refusal_store(struct kv_txn *txn, const struct op *op, int refusal)
+{
+    static const struct uuid nobody;
+    struct meta_key own = key_idempotency(&op->base->client, &op->base->request);
+    struct meta_key entry = key_idempotency(&nobody, &op->base->request);
+    struct idempotency_record record = { .time_ns = op->now_ns, .status = (uint32_t)-refusal };
+    struct bytes value = RECORD_ENCODE(op->arena, idempotency_record, &record);
+    kv_set(txn, meta_key_bytes(&own), value);
+    kv_set(txn, meta_key_bytes(&entry), value);
+}
+
+/* What was refused to one who asked again must not be done later, when the first request arrives
+ * after all: the refusal, which depends on all that was read, is kept as the answer. */
+static int answer_txn(struct kv_txn *txn, void *arg)
+{
+    struct answer *a = arg;
+    const struct meta_base *base = a->op->base;
+    a->refusal = 0;
+    int r = a->fn(txn, a->op);
+    bool is_refusal = r < 0 && error_action(r) == ACTION_FAIL && r != -ERR_CANCELED;
+    bool is_kept = (base->flags & META_SENT_AGAIN) && !uuid_is_zero(base->request);
+    if (!is_refusal || !is_kept) return r;
+    kv_forget_writes(txn);
+    refusal_store(txn, a->op, r);
+    a->refusal = r;
+    return 0;
+}
+
 int op_commit(struct op *op, int (*fn)(struct kv_txn *txn, void *op))
 {
-    return kv_transact(op->meta->kv, KV_RETRY_MAYBE_COMMITTED, fn, op);
+    struct answer a = { .op = op, .fn = fn };
+    int r = kv_transact(op->meta->kv, KV_RETRY_MAYBE_COMMITTED, answer_txn, &a);
+    return r >= 0 && a.refusal ? a.refusal : r;
 }
 
 int op_transact(struct meta *m, struct rpc_call *call, const struct meta_base *base,
@@ -120,7 +157,8 @@ int idem_find(struct kv_txn *txn, const struct op *op, struct idempotency_record
     int r = kv_get(txn, meta_key_bytes(&key), KV_SERIALIZABLE, op->arena, &value);
     if (r <= 0) return r;
     r = RECORD_DECODE(op->arena, idempotency_record, value, ret);
-    return r < 0 ? r : 1;
+    if (r < 0) return r;
+    return ret->status ? -(int)ret->status : 1;
 }
 
 void idem_store(struct kv_txn *txn, const struct op *op, const struct inode *inode, uint64_t offset)
@@ -155,6 +193,7 @@ int entry_find_retired(struct kv_txn *txn, const struct op *op, struct inode *re
     if (r <= 0) return r;
     r = RECORD_DECODE(op->arena, idempotency_record, value, &record);
     if (r < 0) return r;
+    if (record.status) return -(int)record.status;
     r = inode_load(txn, op->arena, record.inode.id, KV_SERIALIZABLE, ret);
     if (r < 0 && r != -ERR_META_NOT_FOUND) return r;
     if (r == -ERR_META_NOT_FOUND) {

@@ -151,6 +151,30 @@ static void rules_of_dead_clients(struct world *w, struct arena *a)
     check(drop(w, a, INODE_ROOT, "left", REMOVE_FILE, 0) == 0);
 }
 
+/* A request that was lost on its way is sent again and refused; it arrives when it could be done.
+ */
+static void rules_of_late_firsts(struct world *w, struct arena *a)
+{
+    struct rpc_call call = call_of(w, a);
+    struct inode out;
+    struct inode_reply rep = { 0 };
+    struct remove_request rm = { .base = base_of(w, 0), .name = bytes_of_text("late") };
+    rm.base.flags = META_SENT_AGAIN;
+    check(on_remove(w->meta, &call, &rm, &rep) == -ERR_META_NOT_FOUND);
+    check(make(w, a, INODE_ROOT, "late", S_IFREG | 0644, 0, &out) == 0);
+    rm.base.flags = 0;
+    check(on_remove(w->meta, &call, &rm, &rep) == -ERR_META_NOT_FOUND);
+    struct create_request create = {
+        .base = base_of(w, 0), .name = bytes_of_text("late"), .mode = S_IFREG | 0644, .exclusive = 1
+    };
+    create.base.flags = META_SENT_AGAIN;
+    check(do_create(w, a, &create, &rep) == -ERR_META_EXISTS);
+    check(drop(w, a, INODE_ROOT, "late", REMOVE_FILE, 0) == 0);
+    create.base.flags = 0;
+    check(do_create(w, a, &create, &rep) == -ERR_META_EXISTS);
+    check(look(w, a, INODE_ROOT, "late", 0, &out) == -ERR_META_NOT_FOUND);
+}
+
 /* Retries that come when others have gone on: what was executed is not executed again. */
 static void rules_of_late_retries(struct world *w, struct arena *a)
 {
@@ -298,9 +322,9 @@ static int rules_main(void *arg)
 {
     struct world *w = arg;
     static void (*const rules[])(struct world *, struct arena *) = {
-        rules_of_access,       rules_of_truncate,     rules_of_sessions,
-        rules_of_dead_clients, rules_of_late_retries, rules_of_access_times,
-        rules_of_trees,        rules_of_xattrs,       rules_of_names
+        rules_of_access,       rules_of_truncate,    rules_of_sessions,     rules_of_dead_clients,
+        rules_of_late_retries, rules_of_late_firsts, rules_of_access_times, rules_of_trees,
+        rules_of_xattrs,       rules_of_names
     };
     for (size_t i = 0; i < ARRAY_SIZE(rules); i++) {
         cleanup_arena_ struct arena a = { 0 };

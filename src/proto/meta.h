@@ -55,7 +55,8 @@ WIRE_LIST(inode)
 
 enum meta_flags {
     META_KERNEL_CHECKED =
-        1, /* permissions were checked by the caller's kernel; needs the ROOT right */
+        1,               /* permissions were checked by the caller's kernel; needs the ROOT right */
+    META_SENT_AGAIN = 2, /* an earlier one may still be under way: a refusal is kept as an answer */
 };
 
 /* Begins every request. */
