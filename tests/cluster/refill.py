@@ -7,7 +7,6 @@ import glob
 import json
 import os
 import re
-import shutil
 import statistics
 import time
 
@@ -47,18 +46,33 @@ def filled_lines(c):
         return re.findall(r"is filled: (\d+) chunks, (\d+) bytes sent", f.read())
 
 
+def cpu_seconds(c, name):
+    """Of a service so far: says what an idle machine would do, however busy this one is."""
+    with open("/proc/%d/stat" % c.pid(name), encoding="utf-8") as f:
+        fields = f.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def main():
     with Cluster("--storages", "2", "--replicas", "2") as c:
         fill_files(c)
-        c.down()
-        shutil.rmtree(c.dir + "/storage-1002")
         raw = [raw_write_seconds(FILE_COUNT * FILE_BYTES)]
-        c.up()
-        c.admin("create-targets --node-id 1002 --disk-index 0 --allow-existing-target")
+        for t in c.json("list-targets"):
+            if t["NodeId"] == "1002":
+                c.admin("offline-target --target-id %s" % t["TargetId"])
+        wait_until(30, "the chains go on without 1002", lambda: all(
+            t["PublicState"] == "OFFLINE" for t in c.json("list-targets") if t["NodeId"] == "1002"))
+        for t in c.json("list-targets"):
+            if t["NodeId"] == "1002":
+                c.admin("remove-target --target-id %s --force" % t["TargetId"])
+        c.admin("create-targets --node-id 1002 --disk-index 0")
         wait_until(60, "the first bytes are sent", lambda: sent_bytes(c) > 0)
+        names = ("storage-1001", "storage-1002")
         began, before = time.monotonic(), sent_bytes(c)
+        cpu = [cpu_seconds(c, name) for name in names]
         wait_until(600, "all chains serve again", c.chains_serve)
         took, moved = time.monotonic() - began, sent_bytes(c) - before
+        cpu = [cpu_seconds(c, name) - at for name, at in zip(names, cpu)]
         raw.append(raw_write_seconds(FILE_COUNT * FILE_BYTES))
         if sum(int(size) for _, size in filled_lines(c)) < FILE_COUNT * FILE_BYTES:
             fail("not all was sent: %s" % filled_lines(c))
@@ -67,6 +81,8 @@ def main():
         raw_speed = FILE_COUNT * FILE_BYTES / statistics.median(raw)
         print("filled at %.0f MiB/s, raw %.0f MiB/s (%s s): %.2f of it" %
               (moved / took / MIB, raw_speed / MIB, raw, moved / took / raw_speed))
+        print("CPU a GiB: %.2f s of the sender, %.2f s of the receiver; load %.1f" %
+              (cpu[0] * 1024 * MIB / moved, cpu[1] * 1024 * MIB / moved, os.getloadavg()[0]))
 
 
 if __name__ == "__main__":
