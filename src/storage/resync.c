@@ -275,6 +275,21 @@ static int sync_chunk(struct sender *s, struct chunk_id chunk)
     return r < 0 ? r : sync_content(s, &here, &req);
 }
 
+static int take_slots(struct sender *s)
+{
+    int r = fiber_semaphore_take(&s->slots, 1);
+    if (r < 0) return r;
+    r = fiber_semaphore_take(&s->target->storage->sync_slots, 1);
+    if (r < 0) fiber_semaphore_give(&s->slots, 1);
+    return r;
+}
+
+static void give_slots(struct sender *s)
+{
+    fiber_semaphore_give(&s->slots, 1);
+    fiber_semaphore_give(&s->target->storage->sync_slots, 1);
+}
+
 struct chunk_work {
     struct sender *sender;
     struct chunk_id chunk;
@@ -286,8 +301,7 @@ static int chunk_worker(void *arg)
     free(arg);
     int r = sync_chunk(w.sender, w.chunk);
     w.sender->done_count++;
-    fiber_semaphore_give(&w.sender->slots, 1);
-    fiber_semaphore_give(&w.sender->target->storage->sync_slots, 1);
+    give_slots(w.sender);
     return r;
 }
 
@@ -295,24 +309,17 @@ static int start_chunk(struct sender *s, struct chunk_id chunk)
 {
     if (s->workers.first_error < 0) return s->workers.first_error;
     struct storage *storage = s->target->storage;
-    /* Before any lock is held: updates of clients do not wait for our turn. */
-    int r = pace_wait(&storage->sync_pace, storage->node, &storage->settings->resync_bandwidth);
-    if (r == 0) r = still_sender(s);
-    if (r == 0) r = fiber_semaphore_take(&s->slots, 1);
+    int r = take_slots(s);
     if (r < 0) return r;
-    r = fiber_semaphore_take(&storage->sync_slots, 1);
-    if (r < 0) {
-        fiber_semaphore_give(&s->slots, 1);
-        return r;
-    }
+    /* Before any lock is held: updates of clients do not wait for our turn. */
+    r = pace_wait(&storage->sync_pace, storage->node, &storage->settings->resync_bandwidth);
+    if (r == 0) r = still_sender(s);
     struct chunk_work *w = new_zero(struct chunk_work);
     *w = (struct chunk_work){ s, chunk };
-    r = fiber_spawn(&s->workers, "resync-chunk", chunk_worker, w);
-    if (r < 0) {
-        free(w);
-        fiber_semaphore_give(&s->slots, 1);
-        fiber_semaphore_give(&storage->sync_slots, 1);
-    }
+    if (r == 0) r = fiber_spawn(&s->workers, "resync-chunk", chunk_worker, w);
+    if (r == 0) return 0;
+    free(w);
+    give_slots(s);
     return r;
 }
 
