@@ -14,19 +14,33 @@ enum { SYMLINK_COUNT_MAX = 40, META_NODE_COUNT_MAX = 256 };
 #define PAUSE_MIN_NS (5 * MSEC)
 #define PAUSE_MAX_NS (1 * SEC)
 #define LIVE_LOOK_NS (50 * MSEC)
+/* A call to a service that is gone waits for the next attempt to connect, up to half a second;
+ * until the cluster manager knows, the others are asked. */
+#define SHUN_NS (3 * SEC)
+
+enum { SHUNNED_COUNT_MAX = 8 };
+
+struct shunned_node {
+    uint32_t node_id; /* 0: none */
+    uint64_t until_ns;
+};
 
 struct meta_client {
     struct node *node;
     struct mgmtd_client *mgmtd;
     struct meta_client_options options;
     uint64_t preference; /* orders the nodes; changed when the first of them fails */
+    struct shunned_node shunned[SHUNNED_COUNT_MAX];
+    uint32_t next_shunned; /* the entry to be used next */
 };
 
 struct meta_client *meta_client_new(struct node *node, struct mgmtd_client *mgmtd,
                                     const struct meta_client_options *options)
 {
     struct meta_client *c = new_zero(struct meta_client);
-    *c = (struct meta_client){ node, mgmtd, *options, node_random_u64(node) };
+    *c = (struct meta_client){
+        .node = node, .mgmtd = mgmtd, .options = *options, .preference = node_random_u64(node)
+    };
     if (!c->options.total_timeout_ns) c->options.total_timeout_ns = 60 * SEC;
     if (!c->options.attempt_timeout_ns) c->options.attempt_timeout_ns = 5 * SEC;
     return c;
@@ -58,17 +72,40 @@ static bool may_live(const struct node_info *node)
     return node->status == NODE_HEARTBEAT_CONNECTED || node->status == NODE_HEARTBEAT_CONNECTING;
 }
 
-/* The id of the live metadata node at @turn of this client's order; 0 without any. */
+static bool is_shunned(const struct meta_client *c, uint32_t node_id)
+{
+    for (uint32_t i = 0; i < SHUNNED_COUNT_MAX; i++) {
+        const struct shunned_node *s = &c->shunned[i];
+        if (s->node_id == node_id && s->until_ns > node_now_ns(c->node)) return true;
+    }
+    return false;
+}
+
+/* What an attempt says of the node that was asked. */
+static void note_result(struct meta_client *c, uint32_t node_id, int r)
+{
+    bool is_gone = r == -ERR_RPC_CONNECT_FAILED || r == -ERR_RPC_SOCKET_CLOSED ||
+                   r == -ERR_RPC_SEND_FAILED || r == -ERR_RPC_REQUEST_REFUSED;
+    if (!is_gone || is_shunned(c, node_id)) return;
+    c->shunned[c->next_shunned++ % SHUNNED_COUNT_MAX] =
+        (struct shunned_node){ node_id, node_now_ns(c->node) + SHUN_NS };
+}
+
+/* The id of the live metadata node at @turn of this client's order; 0 without any. Those that were
+ * gone a moment ago only when there are no others. */
 static uint32_t choose_node(const struct meta_client *c, uint32_t turn)
 {
     const struct routing *routing = mgmtd_client_routing(c->mgmtd);
     uint32_t live[META_NODE_COUNT_MAX], count = 0, with_store = 0;
-    size_t at = 0;
-    const struct node_info *node;
-    while ((node = map_next(&routing->nodes, &at))) {
-        if (node->type != NODE_META || !may_live(node)) continue;
-        if (count < META_NODE_COUNT_MAX) live[count++] = node->node_id;
-        if (node->has_store) with_store = node->node_id;
+    for (int takes_shunned = 0; takes_shunned < 2 && count == 0; takes_shunned++) {
+        size_t at = 0;
+        const struct node_info *node;
+        while ((node = map_next(&routing->nodes, &at))) {
+            if (node->type != NODE_META || !may_live(node)) continue;
+            if (!takes_shunned && is_shunned(c, node->node_id)) continue;
+            if (count < META_NODE_COUNT_MAX) live[count++] = node->node_id;
+            if (node->has_store) with_store = node->node_id;
+        }
     }
     if (!count || (with_store && turn == 0)) return with_store;
     qsort(live, count, sizeof live[0], compare_ids);
@@ -129,7 +166,7 @@ static int attempt_run(struct attempt *a)
         r = wait_a_while(&a->ended);
         if (a->is_done) break;
         if (r == -ERR_TIMEOUT && fiber_remaining_ns()) r = 0;
-        if (r >= 0 && was_live && !is_live(a->client, a->node_id)) r = -ERR_NOT_AVAILABLE;
+        if (r >= 0 && was_live && !is_live(a->client, a->node_id)) r = -ERR_RPC_SOCKET_CLOSED;
     }
     if (a->is_done) r = a->result;
     /* A server that stops says so too; only we know whether we were cancelled. */
@@ -163,6 +200,7 @@ int meta_call(struct meta_client *c, const struct rpc_method *method, struct are
                                    .reply = reply };
         if (node_id) r = attempt_run(&attempt);
         if (node_id) base->flags |= META_SENT_AGAIN; /* from now on */
+        note_result(c, node_id, r);
         if (r >= 0 || !is_retryable(r)) {
             if (turn && node_id) c->preference += turn;
             return r;
