@@ -91,8 +91,9 @@ def kill_once(c, turn):
     assert len(mounts_at(c.mount)) == 1, mounts_at(c.mount)
 
 
-def start_load(c, seconds):
-    return subprocess.Popen([sys.executable, HERE + "/mixed_load.py", c.mount + "/load", "4",
+def start_load(c, name, seconds):
+    """In a directory of its own: the files of another load would be in its way."""
+    return subprocess.Popen([sys.executable, HERE + "/mixed_load.py", c.mount + "/" + name, "4",
                              str(seconds)], stdout=subprocess.PIPE, text=True)
 
 
@@ -103,7 +104,7 @@ def end_load(load):
 
 
 def killed_servers(c):
-    load = start_load(c, 30 if LONG else 8)
+    load = start_load(c, "killed", 30 if LONG else 8)
     count = 0
     while load.poll() is None and count < (5 if LONG else 2):
         time.sleep(3)
@@ -157,7 +158,7 @@ def hanging_servers(c):
         os.fsync(f.fileno())
     daemon, second = second_mount(c)
     unread = os.open(second + "/big", os.O_RDONLY)
-    load = start_load(c, 6)
+    load = start_load(c, "hanging", 6)
     time.sleep(1)
     begin = time.monotonic()
     signal_all(c, signal.SIGSTOP)
