@@ -77,9 +77,8 @@ static const struct {
     { MUTANT_IDEMPOTENCY_LOST, "fleet-meta", 8 },
     { MUTANT_OPEN_FILE_COLLECTED, "fleet-meta", 2 },
     { MUTANT_KV_RANGE_NOT_CHECKED, "fleet-quiet", 16 },
-    { MUTANT_SESSION_PRUNED_EARLY, "fleet", 4 },
+    { MUTANT_SESSION_PRUNED_EARLY, "fleet", 8 },
     { MUTANT_TERM_NOT_CHECKED, "fleet-clocks", 26 },
-    { MUTANT_LEASE_FROM_REPLY, "fleet-managers", 22 },
 };
 
 static void mutants_are_caught(void **state)
