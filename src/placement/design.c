@@ -153,6 +153,7 @@ uint32_t *design_heads(const struct design *d, struct arena *arena)
 {
     uint32_t v = d->node_count, k = d->group_size;
     size_t places = (size_t)d->group_count * k;
+    check(v > 0);
     struct heads h = { .d = d,
                        .heads = arena_array(arena, uint32_t, d->group_count),
                        .counts = arena_array(arena, uint32_t, v),

@@ -87,6 +87,7 @@ static void block_fill(struct cycle *c, struct block *b, struct chance *chance)
 static int64_t cost_bound(const struct cycle *c)
 {
     int64_t sum = 0, n = c->v - 1;
+    check(n > 0);
     for (uint32_t d = 1; d < c->v; d++)
         sum += c->met[d];
     int64_t low = sum / n, high_count = sum % n;

@@ -23,7 +23,7 @@ cleanup() {
                 sed "s/^/$(podman inspect "$c" -f '{{.Name}}') /" >&2
         done
     fi
-    podman rm -f -t 3 $(podman ps -aq --filter "name=$tag") >/dev/null 2>&1 || true
+    podman ps -aq --filter "name=$tag" | xargs -r podman rm -f -t 3 >/dev/null 2>&1 || true
     podman network rm -f "$tag" >/dev/null 2>&1 || true
     umount -l "$TEST_DIR/shared/3fs" 2>/dev/null || true
     umount -l "$TEST_DIR/shared" 2>/dev/null || true
