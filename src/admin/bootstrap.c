@@ -326,9 +326,10 @@ static int bootstrap_rest(struct bootstrap *b)
     b->mgmtd = mgmtd_client_new(b->node, &options);
     int r = mgmtd_client_wait_ready(b->mgmtd);
     if (r < 0) return r;
-    if (!routing_table(mgmtd_client_routing(b->mgmtd), o->chain_table, 0)) r = make_chains(b);
-    if (r >= 0) r = wait_serving(b);
-    return r;
+    /* In a cluster that was made before, a replica may be missing for good: it serves without. */
+    if (routing_table(mgmtd_client_routing(b->mgmtd), o->chain_table, 0)) return 0;
+    r = make_chains(b);
+    return r < 0 ? r : wait_serving(b);
 }
 
 int cluster_bootstrap(struct node *node, const struct bootstrap_options *options)

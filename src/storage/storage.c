@@ -2,14 +2,17 @@
 #include "storage/storage.h"
 #include "base/check.h"
 #include "client/core_service.h"
+#include "loop/file.h"
 #include "loop/loop.h"
 #include "storage/scrub.h"
 #include "storage/storage_internal.h"
+#include <errno.h>
 
 #define SETTING_STRUCT_NAME storage_settings
 SETTINGS_TABLE(storage_settings_table, STORAGE_SETTINGS)
 
 #define FAREWELL_TIMEOUT_NS (500 * MSEC)
+#define RETRY_FREE_BYTES    (16 * MIB)     /* of a file system, for its disk to be tried again */
 #define TOMBSTONE_ROUND_NS  (1 * 60 * SEC) /* at most; else an eighth of their age */
 
 int storage_check_settings(const struct storage_settings *settings, struct arena *arena,
@@ -105,6 +108,14 @@ static uint32_t usable_disk_count(const struct storage *s)
     return count;
 }
 
+/* Damaged, broken or full: others have the data, and an operator may put another disk in its place
+ * while the process lives. Anything else is a directory that cannot be used. */
+static bool is_disks_fault(int error)
+{
+    int eno = error_to_errno(error);
+    return eno == EIO || eno == ENOSPC;
+}
+
 static int open_disks(struct storage *s)
 {
     const struct setting_text_list *paths = &s->settings->target_paths;
@@ -115,8 +126,9 @@ static int open_disks(struct storage *s)
         int r = storage_open_disk(s, disk);
         if (r < 0) return r;
     }
-    /* One bad disk is told and left out; with nothing to serve there is no point in going on. */
-    if (usable_disk_count(s) == 0)
+    /* One bad disk is told and left out; with a directory that cannot be used, and nothing else to
+     * serve, there is no point in going on. */
+    if (usable_disk_count(s) == 0 && !is_disks_fault(s->disks[0].error))
         return log_error(&s->node->log, s->disks[0].error, "none of the disks can be used");
     return 0;
 }
@@ -184,6 +196,17 @@ static void drop_tombstones(struct storage *s)
     }
 }
 
+/* Other programs had taken all of the file system, the reserve too, so that the journal could not
+ * grow; the disk is good again when they have given some back. */
+static int retry_full_disk(struct storage *s, struct disk *disk)
+{
+    struct disk_space space;
+    if (error_to_errno(disk->error) != ENOSPC) return 0;
+    int r = path_space(s->node, disk->path, &space);
+    if (r >= 0 && space.free_bytes >= RETRY_FREE_BYTES) r = storage_reopen_disk(s, disk);
+    return r == -ERR_CANCELED ? r : 0;
+}
+
 static int watch_disks(void *arg)
 {
     struct storage *s = arg;
@@ -192,10 +215,12 @@ static int watch_disks(void *arg)
     for (;;) {
         for (uint32_t i = 0; i < s->disk_count; i++) {
             struct disk *disk = &s->disks[i];
+            int r = disk->error ? retry_full_disk(s, disk) : 0;
+            if (r < 0) return r;
             if (disk->error) continue;
             storage_check_disk(s, disk);
             struct store_space space;
-            int r = chunk_store_space(disk->store, &space);
+            r = chunk_store_space(disk->store, &space);
             if (r == 0) disk->space = space;
             /* A file system that cannot even tell its size has gone. */
             if (r < 0 && r != -ERR_CANCELED && r != -ERR_TIMEOUT) disk_fail(s, disk, r);

@@ -54,6 +54,8 @@ void storage_check_disk(struct storage *s, struct disk *disk);
 /* Opens a disk and loads its targets; what is wrong with it is logged and in disk->error. An error
  * only when the process should not go on. */
 int storage_open_disk(struct storage *s, struct disk *disk) fiber_fn must_check;
+/* Takes what is at the place of a failed disk into use. -ERR_BUSY: its targets are still used. */
+int storage_reopen_disk(struct storage *s, struct disk *disk) fiber_fn must_check;
 /* For heartbeats and space_info; lists in @arena. */
 void storage_list_disks(struct storage *s, struct arena *arena, struct disk_info_list *ret);
 /* A cell of the node's metrics, by name. */

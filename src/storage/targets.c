@@ -188,7 +188,7 @@ static int open_anew(struct storage *s, struct disk *disk)
     return apply_routing(s);
 }
 
-static int reopen_disk(struct storage *s, struct disk *disk)
+int storage_reopen_disk(struct storage *s, struct disk *disk)
 {
     if (disk->is_reopening) return -ERR_BUSY;
     disk->is_reopening = true;
@@ -228,7 +228,7 @@ int targets_create(struct storage *s, const struct create_target_request *req)
         return -ERR_INVALID_ARG;
     struct disk *disk = &s->disks[req->disk_index];
     if (disk->error) {
-        int r = reopen_disk(s, disk);
+        int r = storage_reopen_disk(s, disk);
         if (r == -ERR_BUSY || r == -ERR_CANCELED) return r;
         if (r < 0) return -ERR_STORAGE_INIT_FAILED;
     }

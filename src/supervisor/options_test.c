@@ -249,7 +249,8 @@ static void test_plan_of_managers(void **state)
     struct cluster_options options;
     struct plan *plan = arena_new(&f->arena, struct plan);
     struct bytes text;
-    assert_int_equal(parse(f, "--mgmtds 3 --storages 3 --mount /m", &options), 0);
+    assert_int_equal(parse(f, "--mgmtds 3 --storages 3 --mount /m --one-process=false", &options),
+                     0);
     assert_int_equal(plan_make(&options, "/bin/c3fs", 22000, &f->arena, plan, &f->error), 0);
     assert_int_equal(plan->count, 3 + 2 + 3 + 1 + 2);
     for (size_t i = 0; i < ARRAY_SIZE(names); i++) {

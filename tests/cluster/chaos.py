@@ -477,8 +477,8 @@ class Faults:
         return True
 
     def fill_disk(self, _):
-        """Of one storage, always the same. One that had no room for its journal takes the disk out
-        of use until it is started again."""
+        """Of one storage, always the same. One that has no room for its journal takes the disk out
+        of use until there is some again."""
         path = "%s/filler-%d" % (self.cluster.disk, threading.get_ident())
         with open(path, "wb") as f:
             try:
@@ -489,8 +489,6 @@ class Faults:
                 assert e.errno == errno.ENOSPC, e
         time.sleep(self.chance.uniform(1, 4))
         os.unlink(path)
-        with self.cluster.lock:
-            self.cluster.by_name[FULL_STORAGE].kill()
         return True
 
     def damage(self, _):

@@ -9,7 +9,7 @@ import os
 from cluster import TEST_DIR, Cluster, fail, wait_until
 
 
-def write(c, name, size=2 << 20):
+def write(c, name, size=10 << 20):
     data = os.urandom(size)
     path = os.path.join(TEST_DIR, name)
     with open(path, "wb") as f:
@@ -48,6 +48,20 @@ def failed_reads(c, md5):
         fail("not cleared: %s" % point(c, 1001, name))
 
 
+def full_file_system(c, md5):
+    """No room for the journal, because of other programs: the disk comes back by itself."""
+    before = c.json("get-metrics -n 1003 -p storage.disks_failed")
+    c.admin("fault -n 1003 add storage.units.before_sync fail --error 7021 --count 1")
+    fourth = write(c, "fourth")
+    wait_until(30, "the disk of 1003 fails", lambda: c.json(
+        "get-metrics -n 1003 -p storage.disks_failed") != before)
+    wait_until(60, "the disk of 1003 is good again", lambda: disk_states(c)["1003"] == "OK")
+    wait_until(60, "all chains serve again", c.chains_serve)
+    check(c, "first", md5)
+    check(c, "fourth", fourth)
+    c.admin("checksum /fourth")
+
+
 def failed_disk(c, md5):
     pid = c.pid("storage-1002")
     c.admin("fault -n 1002 add storage.units.before_sync fail --error 4011 --count 1")
@@ -74,9 +88,11 @@ def main():
         md5 = write(c, "first")
         failed_reads(c, md5)
         failed_disk(c, md5)
+        full_file_system(c, md5)
         c.down()
         c.env = None
         c.up()
+        wait_until(60, "all chains serve again", c.chains_serve)
         text = c.admin("fault -n 1001 add storage.read.before_disk fail", status=1)
         if "storage-1001 takes no faults: its setting fault_injection is false" not in text:
             fail("not refused clearly: %s" % text)

@@ -15,6 +15,20 @@ kill -9 "$(child cluster pid)"
 is_back() { [ "$(child cluster restarts)" = 1 ] && is_mounted && ls "$mount" >/dev/null 2>&1; }
 wait_until 20 "all is back after kill -9" is_back
 cmp "$TEST_DIR/data" "$mount/data"
+
+# A disk that a power cut has damaged is left out; the others serve.
+pid=$(child cluster pid)
+kill -9 "$(supervisor_pid)" "$pid"
+for file in "$cluster"/storage-1002/shard-00/{journal,checkpoint}-*; do
+    dd if=/dev/urandom of="$file" bs=4096 count=4 conv=notrunc status=none
+done
+up_as_by_default >/dev/null || fail "up with a damaged disk"
+cmp "$TEST_DIR/data" "$mount/data"
+admin list-disks | python3 -c '
+import json, sys
+states = {d["NodeId"]: d["State"] for d in json.load(sys.stdin)}
+sys.exit(0 if states["1002"] == "FAILED" and list(states.values()).count("OK") == 4 else 1)' ||
+    fail "not one failed disk: $(admin list-disks)"
 down
 up >/dev/null || fail "up as processes"
 [ -n "$(child storage-1003 pid)" ] || fail "there is no process of one storage"
