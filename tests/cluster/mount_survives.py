@@ -138,8 +138,10 @@ def fails_in_time(what, call, *args):
 
 
 def ends_by(number, *command):
-    """A process that waits for the servers ends soon after the signal."""
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    """A process that waits for the servers ends soon after the signal, which a shell that started
+    this test in the background may have set to be ignored."""
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     time.sleep(1)
     assert process.poll() is None, "%s did not wait" % (command,)
     begin = time.monotonic()
