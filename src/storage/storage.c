@@ -108,12 +108,11 @@ static uint32_t usable_disk_count(const struct storage *s)
     return count;
 }
 
-/* Damaged, broken or full: others have the data, and an operator may put another disk in its place
- * while the process lives. Anything else is a directory that cannot be used. */
+/* Damaged or broken: others have the data, and an operator may put another disk in its place while
+ * the process lives. Anything else is a directory that cannot be used. */
 static bool is_disks_fault(int error)
 {
-    int eno = error_to_errno(error);
-    return eno == EIO || eno == ENOSPC;
+    return error_to_errno(error) == EIO;
 }
 
 static int open_disks(struct storage *s)
