@@ -54,9 +54,9 @@ struct chunk_write {
     uint32_t offset, length; /* WRITE: bytes of @from; TRUNCATE, EXTEND: the new length */
     uint32_t chunk_size;
     const void *from;
-    int status;            /* out */
-    uint32_t chunk_length; /* out */
-    uint64_t version;      /* out */
+    int status;             /* out */
+    uint32_t chunk_length;  /* out */
+    uint64_t version;       /* out */
     uint32_t chain_version; /* out: of the pair with version, which only grows */
 };
 /* In parallel; writes to one chunk must not be in one call. 0 or the first error; each has its

@@ -13,7 +13,7 @@ struct confirm {
     uint64_t begun, done; /* rounds, counted */
     int result;           /* of the last one done */
     bool is_running;
-    bool is_entering; /* a fiber of confirm_role_soon() */
+    bool is_entering;        /* a fiber of confirm_role_soon() */
     struct wait_queue ended; /* woken after each round */
 };
 
