@@ -151,10 +151,14 @@ static unsigned char complete(EditLine *edit, int ch)
     return CC_REDISPLAY;
 }
 
-/* The terminal is read on a helper thread: the connections go on living meanwhile. */
+/*
+ * The terminal is read on a helper thread: the connections go on living meanwhile. It is raw before
+ * the prompt shows: el_gets() prints first, and an end of input typed in between would be lost.
+ */
 static int read_line(void *arg)
 {
     struct typed *t = arg;
+    el_set(t->edit, EL_PREP_TERM, 1);
     t->line = el_gets(t->edit, &t->size);
     return 0;
 }
