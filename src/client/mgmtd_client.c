@@ -62,6 +62,7 @@ static int probe_fiber(void *arg)
     int r = mgmtd_get_primary(target, &options, &request, &reply);
     if (r >= 0 && !search->is_found) take_answer(search, &p->server, &reply);
     if (error_to_errno(r) == EACCES) search->refusal = r;
+    if (r >= 0 || search->refusal < 0) search->c->is_answered = true;
     if (--search->asked_count == 0) event_set(&search->ended, 0);
     return 0;
 }
@@ -89,6 +90,7 @@ static int find_primary(struct mgmtd_client *c)
     if (r < 0) return r;
     struct search search = { .c = c };
     if (!c->has_primary) {
+        c->is_answered = false;
         r = ask(&search, c->servers, c->server_count);
         /* it need not be one of those that were given */
         if (r == 0 && !search.is_found && search.hint_term) r = ask(&search, &search.hint, 1);

@@ -50,6 +50,7 @@ struct mgmtd_client {
     struct rpc_pool *service_pool; /* to meta and storage; the same unless a token is shown */
     struct routing routing;
     bool has_primary;
+    bool is_answered; /* by any of them, at the last search for the primary */
     struct net_address primary;
     uint64_t generation; /* of has_primary and primary */
     struct fiber_mutex finding;

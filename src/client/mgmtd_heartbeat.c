@@ -164,7 +164,9 @@ void mgmtd_client_say_stopping(struct mgmtd_client *c, uint64_t timeout_ns)
     h->lease_end_ns = h->last_lease_end_ns = 0;
     FIBER_TIMEOUT(timeout_ns);
     uint64_t pause_ns = 0, interval_ns;
-    while (mgmtd_client_moves_on(locked_beat(c, true, &interval_ns))) {
+    /* When no manager is there at all, as at the end of a whole cluster, nobody is to be told. */
+    while (mgmtd_client_moves_on(locked_beat(c, true, &interval_ns)) &&
+           (c->has_primary || c->is_answered)) {
         if (mgmtd_client_pause(c, &pause_ns, MGMTD_BEAT_PAUSE_NS) < 0) return;
     }
 }

@@ -232,7 +232,8 @@ static void test_plan(void **state)
     const struct child_plan *all = find(plan, "cluster");
     assert_string_equal(all->mount, "/m");
     assert_string_equal(all->argv[1], "run");
-    assert_int_equal(strncmp(all->argv[2], "mgmtd:/", 7), 0);
+    assert_int_equal(strncmp(all->argv[2], "meta:/", 6), 0);
+    assert_int_equal(strncmp(all->argv[7], "mgmtd:/", 7), 0); /* stops before the storages */
     assert_int_equal(strncmp(all->argv[8], "bootstrap:/", 11), 0);
     assert_int_equal(strncmp(all->argv[9], "fuse:/", 6), 0);
     assert_null(all->argv[10]);

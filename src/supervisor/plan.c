@@ -188,13 +188,10 @@ struct part {
     uint32_t stage;
 };
 
+/* In the reverse of the order in which they stop. */
 static int parts_make(struct maker *m, struct part *parts, uint32_t *count)
 {
     uint32_t n = 0;
-    for (uint32_t i = 0; i < m->settings->mgmtd_count; i++) {
-        const char *name = arena_printf(m->arena, "mgmtd-%u", MGMTD_ID + i);
-        parts[n++] = (struct part){ "mgmtd", name, mgmtd_config(m, i), RANK_MGMTD, 1 };
-    }
     for (uint32_t i = 0; i < m->settings->meta_count; i++) {
         const char *name = arena_printf(m->arena, "meta-%u", META_ID + i);
         parts[n++] = (struct part){ "meta", name, meta_config(m, i), RANK_SERVICE, 1 };
@@ -206,6 +203,10 @@ static int parts_make(struct maker *m, struct part *parts, uint32_t *count)
         if (r < 0) return r;
         parts[n++] =
             (struct part){ "storage", name, storage_config(m, i, directory), RANK_SERVICE, 1 };
+    }
+    for (uint32_t i = 0; i < m->settings->mgmtd_count; i++) {
+        const char *name = arena_printf(m->arena, "mgmtd-%u", MGMTD_ID + i);
+        parts[n++] = (struct part){ "mgmtd", name, mgmtd_config(m, i), RANK_MGMTD, 1 };
     }
     if (m->plan->mount) {
         parts[n++] = (struct part){ "fuse", "fuse", fuse_config(m), RANK_MOUNT, 3 };

@@ -1,7 +1,9 @@
 /* plan.h - which processes make up the cluster that was asked for, and their files.
  *
  * Stages start one after the other: a stage is over when its tasks have ended well, its services
- * run, and what it mounts is mounted. At the end services stop in order of their rank.
+ * run, and what it mounts is mounted. At the end services stop in order of their rank: the cluster
+ * managers before the storages, or they would see these end one by one and leave chains to the last
+ * one, though all replicas are equal.
  */
 #pragma once
 #include "supervisor/options.h"
@@ -10,7 +12,7 @@ enum {
     PLAN_CHILD_COUNT_MAX = STORAGE_COUNT_MAX + META_COUNT_MAX + MGMTD_COUNT_MAX + 8,
     PORT_BLOCK_SIZE = 100
 };
-enum stop_rank { RANK_MOUNT, RANK_SERVICE, RANK_MGMTD, RANK_COUNT };
+enum stop_rank { RANK_MOUNT, RANK_MGMTD, RANK_SERVICE, RANK_COUNT };
 
 struct child_plan {
     const char *name;         /* "storage-1001" */

@@ -97,6 +97,13 @@ sys.exit(0 if chains else "there are no chains")
 END
 }
 
+# The versions of all chains, for a comparison across down and up.
+chain_versions() {
+    admin list-chains | python3 -c '
+import json, sys
+print(*(c["ChainId"] + ":" + c["ChainVersion"] for c in json.load(sys.stdin)))'
+}
+
 # second_mount DIRECTORY: mounts the cluster there too, until the end of the test.
 second_mount() {
     "$C3FS" fuse --cfg "$cluster/etc/fuse.toml" --config.mountpoint="$1" \
