@@ -16,13 +16,13 @@ static int print_usage(FILE *out)
           "usage: c3fs COMMAND [ARGUMENT]...\n\n",
           out);
     for (const struct command *c = command_table; c->name; c++) {
-        fprintf(out, "  %-10s %s\n", c->name, c->help);
+        fprintf(out, "  %-15s %s\n", c->name, c->help);
     }
     for (const struct role *r = role_table; r->name; r++) {
-        fprintf(out, "  %-10s %s\n", r->name, r->help);
+        fprintf(out, "  %-15s %s\n", r->name, r->help);
     }
-    fprintf(out, "  %-10s %s\n", "version", "shows the version");
-    fprintf(out, "  %-10s %s\n", "help", "shows this; c3fs COMMAND --help tells more");
+    fprintf(out, "  %-15s %s\n", "version", "shows the version");
+    fprintf(out, "  %-15s %s\n", "help", "shows this; c3fs COMMAND --help tells more");
     return 0;
 }
 

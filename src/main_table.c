@@ -4,6 +4,7 @@
 #include "admin/bootstrap.h"
 #include "fuse/fuse.h"
 #include "main_admin.h"
+#include "main_docs.h"
 #include "main_entrypoint.h"
 #include "main_placement.h"
 #include "main_run.h"
@@ -109,6 +110,7 @@ const struct command command_table[] = {
       gen_chain_table_main },
     { "entrypoint", NULL, "becomes the service that a container's variables describe",
       entrypoint_main },
+    { "config-docs", NULL, "shows all settings of all roles as Markdown", config_docs_main },
     { "run", NULL, "runs several roles in one process: ROLE:FILE...", run_main },
     { .name = NULL },
 };

@@ -115,8 +115,10 @@ char *settings_to_markdown(const struct setting *table, struct arena *arena)
     FILE *out = open_memstream(&text, &size);
     check(out);
     for (; table->key; table++) {
-        fprintf(out, "| `%s` | %s | `%s` | %s | %s |\n", table->key, setting_kind_name(table->kind),
-                table->default_text, changes[table->class], table->doc);
+        const char *quote = table->default_text[0] ? "`" : "";
+        fprintf(out, "| `%s` | %s | %s%s%s | %s | %s |\n", table->key,
+                setting_kind_name(table->kind), quote, table->default_text, quote,
+                changes[table->class], table->doc);
     }
     return stream_finish(out, &text, &size, arena);
 }
