@@ -97,11 +97,17 @@ static void rules_of_sessions(struct world *w, struct arena *a)
                                      .length_hint = 10,
                                      .generation = file.generation };
     check(on_settle(w->meta, &call, &settle, &rep) == 0);
+    /* Who holds it may open it once more; when nobody does, its chunks may be going. */
+    struct open_request again = {
+        .base = base_of(w, 0), .inode = file.id, .access = ACCESS_READ, .session = { 6, 6 }
+    };
+    check(on_open(w->meta, &call, &again, &rep) == 0);
     struct open_file open[] = { { file.id, { 5, 5 } }, { file.id, { 6, 6 } } };
     struct close_request close = { .base = base_of(w, 0), .files = { open, ARRAY_SIZE(open) } };
     struct empty_record none;
     check(collect_once(w->meta) == 0); /* settled, and still open */
     check(on_close(w->meta, &call, &close, &none) == 0);
+    check(on_open(w->meta, &call, &again, &rep) == -ERR_META_STALE);
     check(collect_once(w->meta) == 1 && w->chunks.remove_count == removed + 1);
     check(stat_of(w, a, file.id).mode == 0);
     check(on_close(w->meta, &call, &close, &none) == 0); /* a late retry of the close */

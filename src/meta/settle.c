@@ -34,6 +34,11 @@ static int open_txn(struct kv_txn *txn, void *arg)
         return -ERR_META_NO_PERMISSION;
     r = access_check(&op->actor, &rep->inode, req->access & (ACCESS_READ | ACCESS_WRITE));
     if (r < 0) return r;
+    /* Its chunks may be going already: only a session from before holds them. */
+    if (rep->inode.nlink == 0 && !uuid_is_zero(req->session)) {
+        r = sessions_exist(txn, op->arena, req->inode, NULL);
+        if (r <= 0) return r < 0 ? r : -ERR_META_STALE;
+    }
     if (req->truncate) {
         r = inode_truncate(txn, op, &rep->inode, 0);
         if (r < 0) return r;
