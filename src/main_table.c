@@ -6,6 +6,7 @@
 #include "main_admin.h"
 #include "main_docs.h"
 #include "main_entrypoint.h"
+#include "main_health.h"
 #include "main_placement.h"
 #include "main_run.h"
 #include "meta/meta.h"
@@ -111,6 +112,7 @@ const struct command command_table[] = {
     { "entrypoint", NULL, "becomes the service that a container's variables describe",
       entrypoint_main },
     { "config-docs", NULL, "shows all settings of all roles as Markdown", config_docs_main },
+    { "health", NULL, "asks a running service whether it can do its work", health_main },
     { "run", NULL, "runs several roles in one process: ROLE:FILE...", run_main },
     { .name = NULL },
 };

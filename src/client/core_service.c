@@ -57,6 +57,20 @@ static int on_get_last_config_update(void *self, struct rpc_call *call,
     return 0;
 }
 
+/* No secret: whoever may connect may ask. */
+static int on_get_health(void *self, struct rpc_call *call, const struct empty_record *request,
+                         struct core_health_reply *reply)
+{
+    struct node *node = self;
+    const char *state = "runs";
+    bool is_healthy =
+        !node->check_health || node->check_health(node->health_arg, call->arena, &state);
+    *reply = (struct core_health_reply){ .name = bytes_of_text(node->name),
+                                         .is_healthy = is_healthy,
+                                         .state = bytes_of_text(state) };
+    return 0;
+}
+
 struct collection {
     struct arena *arena;
     struct metric_list *list; /* NULL: only counts */

@@ -46,6 +46,10 @@ struct node {
     /* The settings as TOML without secrets (arena), or NULL. */
     const char *(*show_config)(void *arg, struct arena *arena);
     void *config_arg;     /* of both */
+    /* Whether the role can do its work now, with one line that says so or what is missing (arena).
+     * Set by the role itself while it serves; NULL: it runs, more is not known. */
+    bool (*check_health)(void *arg, struct arena *arena, const char **ret_text) fiber_fn;
+    void *health_arg;
     bool config_is_dirty; /* it runs with settings that were given by hand */
     struct config_update last_config_update;
 };

@@ -136,6 +136,27 @@ static void fill_heartbeat(void *kv, struct arena *arena, struct heartbeat_reque
     request->node.has_store = kv_is_local(kv);
 }
 
+struct health {
+    struct node *node;
+    struct kv *kv;
+    struct mgmtd_client *mgmtd;
+};
+
+/* The store answers, and a cluster manager does. */
+static bool check_health(void *arg, struct arena *arena, const char **ret_text)
+{
+    const struct health *h = arg;
+    struct cluster_identity cluster;
+    int r = cluster_load(h->kv, &cluster);
+    *ret_text = arena_printf(arena, "the store (%s) does not answer: %s", kv_describe(h->kv),
+                             error_sentence(r));
+    if (r < 0) return false;
+    *ret_text = "no cluster manager answers its heartbeats";
+    if (mgmtd_client_lease_end_ns(h->mgmtd) <= node_now_ns(h->node)) return false;
+    *ret_text = arena_printf(arena, "serves; metadata in %s", kv_describe(h->kv));
+    return true;
+}
+
 static int serve(struct node *node, const struct meta_settings *s, struct kv *kv,
                  struct mgmtd_client *mgmtd, const struct auth_keys *keys,
                  const struct net_address *listen, const char *advertise)
@@ -159,6 +180,9 @@ static int serve(struct node *node, const struct meta_settings *s, struct kv *kv
     }
     meta_serve(m, server);
     core_serve(server, node);
+    struct health health = { node, kv, mgmtd };
+    node->health_arg = &health;
+    node->check_health = check_health;
     char address[256];
     net_address_to_text(rpc_server_address(server), address, sizeof address);
     const char *addresses[] = { advertise[0] ? advertise : address };
@@ -181,6 +205,7 @@ static int serve(struct node *node, const struct meta_settings *s, struct kv *kv
     }
     {
         FIBER_SHIELD();
+        node->check_health = NULL;
         mgmtd_client_say_stopping(mgmtd, SEC);
         rpc_server_stop(server, SEC);
         scope_done(&jobs);

@@ -129,6 +129,25 @@ static int start_fibers(struct mgmtd *m)
     return r < 0 ? r : fiber_spawn(&m->scope, "mgmtd-stand-by", mgmtd_stand_by, m);
 }
 
+enum { HEALTH_LEASE_COUNT = 4 };
+
+/* Another one counts as the primary while its renewals are seen in the store. */
+static bool check_health(void *arg, struct arena *arena, const char **ret_text)
+{
+    const struct mgmtd *m = arg;
+    const struct lease *lease = &m->lease;
+    uint64_t silent_ns = node_now_ns(m->node) - lease->seen_since_ns;
+    *ret_text = "is the primary";
+    if (mgmtd_is_primary(m)) return true;
+    *ret_text = "is taking over, or no primary is known yet";
+    if (lease_is_valid(lease) || !lease->primary_id) return false;
+    *ret_text = arena_printf(arena, "stands by; the primary is node %u", lease->primary_id);
+    if (silent_ns < HEALTH_LEASE_COUNT * m->options.timing.lease_ns) return true;
+    *ret_text = arena_printf(arena, "has seen no primary in the store for %.1f s",
+                             (double)silent_ns / SEC);
+    return false;
+}
+
 int mgmtd_start(struct node *node, const struct mgmtd_options *options, struct mgmtd **ret)
 {
     struct mgmtd *m = new_zero(struct mgmtd);
@@ -149,6 +168,8 @@ int mgmtd_start(struct node *node, const struct mgmtd_options *options, struct m
     if (r == 0) {
         rpc_server_add(m->server, &mgmtd_service, &mgmtd_service_handlers, m);
         core_serve(m->server, node);
+        node->health_arg = m;
+        node->check_health = check_health;
         r = start_fibers(m);
     }
     if (r < 0) {
@@ -162,6 +183,7 @@ int mgmtd_start(struct node *node, const struct mgmtd_options *options, struct m
 struct mgmtd *mgmtd_stop(struct mgmtd *m)
 {
     if (!m) return NULL;
+    m->node->check_health = NULL;
     scope_done(&m->scope); /* resigns */
     if (m->server) rpc_server_stop(m->server, 0);
     rpc_pool_free(m->pool);

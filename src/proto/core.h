@@ -27,6 +27,12 @@ WIRE_RECORD(hot_update_request, HOT_UPDATE_REQUEST)
     F(text, error, "the same as a sentence")
 WIRE_RECORD(config_update_reply, CONFIG_UPDATE_REPLY)
 
+#define CORE_HEALTH_REPLY(F)                                                                       \
+    F(text, name, "of the node, e.g. storage-1001")                                                \
+    F(u8, is_healthy, "1: it can do its work")                                                     \
+    F(text, state, "one line: what it does, or what it lacks")
+WIRE_RECORD(core_health_reply, CORE_HEALTH_REPLY)
+
 /* A rule at a named point of the code (loop/fault.h). */
 #define CORE_FAULT(F)                                                                              \
     F(text, point, "e.g. storage.update.before_stage")                                             \
@@ -52,6 +58,7 @@ WIRE_RECORD(core_fault_filter, CORE_FAULT_FILTER)
     M(s, 2, get_config, empty_record, core_config_reply)                                           \
     M(s, 4, hot_update_config, hot_update_request, empty_record)                                   \
     M(s, 5, get_last_config_update, empty_record, config_update_reply)                             \
+    M(s, 6, get_health, empty_record, core_health_reply)                                           \
     M(s, 20, get_metrics, empty_record, core_metrics_reply)                                        \
     M(s, 30, add_fault, core_fault, empty_record)                                                  \
     M(s, 31, list_faults, empty_record, core_faults_reply)                                         \

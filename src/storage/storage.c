@@ -368,6 +368,16 @@ static struct storage *storage_new(struct node *node, const struct storage_setti
     return s;
 }
 
+static bool check_health(void *arg, struct arena *arena, const char **ret_text)
+{
+    const struct storage *s = arg;
+    uint32_t usable_count = usable_disk_count(s);
+    bool has_lease = mgmtd_client_lease_end_ns(s->mgmtd) > node_now_ns(s->node);
+    *ret_text = arena_printf(arena, "serves %u of %u disks%s", usable_count, s->disk_count,
+                             has_lease ? "" : "; no cluster manager answers its heartbeats");
+    return usable_count > 0 && has_lease;
+}
+
 static int storage_start(struct storage *s)
 {
     if (!s->settings->node_id)
@@ -381,6 +391,8 @@ static int storage_start(struct storage *s)
     if (r < 0) return r;
     rpc_server_add(s->server, &storage_service, &storage_handlers, s);
     core_serve(s->server, s->node);
+    s->node->health_arg = s;
+    s->node->check_health = check_health;
     r = fiber_spawn(&s->scope, "routing", targets_watch_routing, s);
     if (r == 0) r = fiber_spawn(&s->scope, "disks", watch_disks, s);
     if (r == 0) r = repairs_start(s);
@@ -396,6 +408,7 @@ static void storage_stop(struct storage *s)
 {
     FIBER_SHIELD();
     s->is_stopping = true;
+    s->node->check_health = NULL;
     if (s->mgmtd && s->server) mgmtd_client_say_stopping(s->mgmtd, FAREWELL_TIMEOUT_NS);
     /* Background fibers hold buffers of the server's pool. */
     scope_done(&s->scope);
