@@ -1,4 +1,5 @@
-/* main_health.c - c3fs health [SERVICE]: for HEALTHCHECK, compose, probes of Kubernetes, and people.
+/* main_health.c - c3fs health [SERVICE]: for HEALTHCHECK, compose, probes of Kubernetes, and
+ * people.
  *
  * A server is asked over its own port, with the cluster's key, by core.get_health: so the port, the
  * handshake, the loop and the role all work when it says yes. A mount is asked for its size, by
