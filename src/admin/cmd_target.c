@@ -1,7 +1,6 @@
-/* cmd_target.c - targets and disks of storage nodes, single chunks, bootstrap. */
+/* cmd_target.c - targets and disks of storage nodes, single chunks. */
 #include "admin/commands.h"
 
-#include "admin/bootstrap.h"
 #include "client/names.h"
 #include "proto/storage.h"
 
@@ -296,40 +295,6 @@ static int run_query_chunk(struct admin *a, const struct arguments *args)
     return 0;
 }
 
-static const struct argument_spec bootstrap_spec[] = {
-    { "--replicas", NULL, ARG_U32, false, "targets of a chain; default 3" },
-    { "--storages", NULL, ARG_U32, false,
-      "waits for so many storage nodes; default: as many as replicas" },
-    { "--targets-per-disk", NULL, ARG_U32, false, "at least; default 6" },
-    { "--chunk-size", NULL, ARG_SIZE, false, "default 1MB" },
-    { "--stripe", NULL, ARG_U32, false, "default: as many as storages" },
-    { NULL, NULL, ARG_FLAG, false, NULL },
-};
-
-static int run_bootstrap(struct admin *a, const struct arguments *args)
-{
-    const struct admin_settings *s = a->settings;
-    uint32_t replicas = (uint32_t)argument_number(args, "--replicas", 3);
-    uint32_t storages = (uint32_t)argument_number(args, "--storages", replicas);
-    struct bootstrap_options options = {
-        .cluster_id = s->cluster_id,
-        .kv_path = s->kv_path,
-        .cluster_key = s->cluster_key,
-        .mgmtd = s->mgmtd,
-        .token_file = s->token_file,
-        .storage_count = storages,
-        .replica_count = replicas,
-        .target_count = (uint32_t)argument_number(args, "--targets-per-disk", 6),
-        .chain_table = 1,
-        .chunk_bytes = argument_number(args, "--chunk-size", MIB),
-        .stripe = (uint32_t)argument_number(args, "--stripe", storages)
-    };
-    if (!s->kv_path[0])
-        return admin_fail(a, -ERR_INVALID_CONFIG, "bootstrap works on the store: set kv_path");
-    int r = cluster_bootstrap(a->node, &options);
-    return r < 0 ? admin_fail(a, r, "the cluster is not complete; what was done stays done") : 0;
-}
-
 const struct command_spec target_commands[] = {
     { "create-target", run_create_target, create_spec,
       "Makes a target on a disk of a storage node.\n"
@@ -345,9 +310,5 @@ const struct command_spec target_commands[] = {
       "Lists targets with their states.\n  list-targets -c 900100001" },
     { "list-disks", run_list_disks, no_spec, "Lists the disks of the storage nodes." },
     { "query-chunk", run_query_chunk, chunk_spec, "Shows what every replica has of a chunk." },
-    { "bootstrap", run_bootstrap, bootstrap_spec,
-      "From registered storages to a cluster that can be mounted: first records, root user, "
-      "targets, chains, chain\n"
-      "table. Does what is missing; may be repeated.\n  bootstrap --replicas 3" },
     { NULL, NULL, NULL, NULL },
 };

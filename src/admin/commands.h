@@ -3,6 +3,7 @@
 #include "admin/admin.h"
 
 extern const struct command_spec cluster_commands[];
+extern const struct command_spec bootstrap_commands[];
 extern const struct command_spec config_commands[];
 extern const struct command_spec user_commands[];
 extern const struct command_spec node_commands[];

@@ -1,0 +1,160 @@
+#!/usr/bin/env python3
+"""operator.py - what an operator without knowledge of 3FS types: services started by hand, then
+`bootstrap`, once and again, with five storages, with two and with one.
+"""
+# test: quick, 150 s
+import json
+import os
+import re
+import stat
+import subprocess
+import sys
+
+from cluster import C3FS, PORT_BASE, TEST_DIR, fail, run, wait_until
+
+KEY = "k1:" + "ab" * 32
+
+
+class Services:
+    """Services as containers would start them: a process each, on one store, nobody over them."""
+
+    def __init__(self, name, port, disk_counts):
+        self.dir, self.port, self.disk_counts = os.path.join(TEST_DIR, name), port, disk_counts
+        self.env = dict(os.environ, C3FS_CLUSTER_KEY=KEY)
+        self.processes = {}
+        for folder in ("etc", "log", "kv"):
+            os.makedirs("%s/%s" % (self.dir, folder))
+        self.mgmtd = 'mgmtd_server_addresses = ["TCP://127.0.0.1:%d"]\n' % port
+        store = 'kv_path = "%s/kv"\n' % self.dir
+        self.write("mgmtd-1", "node_id = 1\n" + store, port)
+        self.write("meta-101", "node_id = 101\n" + store + self.mgmtd, port + 1)
+        for i, count in enumerate(disk_counts):
+            paths = ["%s/disk-%d-%d" % (self.dir, 1001 + i, d) for d in range(count)]
+            for path in paths:
+                os.makedirs(path)
+            self.write("storage-%d" % (1001 + i), "node_id = %d\ntarget_paths = %s\n%s" %
+                       (1001 + i, json.dumps(paths), self.mgmtd), port + 2 + i)
+        with open(self.dir + "/etc/admin_cli.toml", "w", encoding="utf-8") as f:
+            f.write('cluster_id = "%s"\ncluster_key = "%s"\ntoken_file = "%s/token.txt"\n%s%s' %
+                    (name, KEY, self.dir, store, self.mgmtd))
+
+    def write(self, name, text, port):
+        with open("%s/etc/%s.toml" % (self.dir, name), "w", encoding="utf-8") as f:
+            f.write('cluster_id = "%s"\nlisten = "TCP://127.0.0.1:%d"\n%s' %
+                    (os.path.basename(self.dir), port, text))
+
+    def start(self, name):
+        role = name.split("-", maxsplit=1)[0]
+        with open("%s/log/%s.log" % (self.dir, name), "ab") as log:
+            self.processes[name] = subprocess.Popen(
+                [C3FS, role, "--cfg", "%s/etc/%s.toml" % (self.dir, name)], env=self.env,
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def __enter__(self):
+        for name in ["mgmtd-1", "meta-101"] + \
+                ["storage-%d" % (1001 + i) for i in range(len(self.disk_counts))]:
+            self.start(name)
+        return self
+
+    def __exit__(self, kind, value, trace):
+        for process in self.processes.values():
+            process.terminate()
+        for process in self.processes.values():
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        if kind:
+            for name in self.processes:
+                with open("%s/log/%s.log" % (self.dir, name), encoding="utf-8",
+                          errors="replace") as f:
+                    print("---- %s\n%s" % (name, "".join(f.readlines()[-15:])), file=sys.stderr)
+
+    def admin(self, *words, status=0):
+        return run(C3FS, "admin", "-cfg", self.dir + "/etc/admin_cli.toml", *words, status=status,
+                   env=self.env)
+
+    def json(self, *words, status=0):
+        return json.loads(self.admin("--json", *words, status=status))
+
+
+def same(got, want):
+    if got != want:
+        fail("printed\n%s\nand not\n%s" % (got, want))
+
+
+def without_waiting(text):
+    return re.sub(r"^Waiting for storages: .*\n", "", text, flags=re.MULTILINE)
+
+
+def test_five(s):
+    """Five storages, one of them with two disks more than the others."""
+    token = s.dir + "/token.txt"
+    same(without_waiting(s.admin("bootstrap --replicas 3 --storages 5")), """\
+Init filesystem, root directory layout: chain table ChainTableId(1), chunksize 1048576, stripesize 6
+Made the user root (uid 0, root, admin)
+The root user's token is in %s
+Found 5 storages with 7 disks: 1001 to 1005
+Placement on 5 nodes: 10 chains of 3 replicas, 6 targets a disk, two nodes meet in 3 to 3 chains
+warning: disk number 2 of 1 nodes stays empty: chains need it on 3 nodes
+warning: disk number 3 of 1 nodes stays empty: chains need it on 3 nodes
+Create 30 targets succeeded
+Upload 10 chains succeeded
+Upload ChainTableId(1) of ChainTableVersion(1) succeeded
+All 10 chains serve with all replicas
+""" % token)
+    if stat.S_IMODE(os.stat(token).st_mode) != 0o600:
+        fail("the token file is for others too")
+    with open(token, encoding="utf-8") as f:
+        text = f.read()
+    same(s.admin("bootstrap --replicas 3"), """\
+The store is that of cluster 'five' already
+ChainTableId(1) of ChainTableVersion(1) with 10 chains is there already
+""")
+    with open(token, encoding="utf-8") as f:
+        same(f.read(), text)
+    # without the store: by the token alone
+    by_token = ("--config.kv_path=", "--config.cluster_key=", "--config.user_info.token",
+                text.strip())
+    got = s.json(*by_token, "bootstrap")
+    same(got["Step"][1:], ["ChainTableId(1) of ChainTableVersion(1) with 10 chains is there "
+                           "already"])
+    for words, want in (("--replicas 0", "--replicas must be from 1 to 16, not 0"),
+                        ("--replicas 17", "--replicas must be from 1 to 16, not 17"),
+                        ("--targets-per-disk 100", "--targets-per-disk must be from 1 to 99"),
+                        ("--chunk-size 3", "cannot have chunk size 3")):
+        got = s.admin("bootstrap " + words, status=1)
+        if want not in got:
+            fail("bootstrap %s: %s" % (words, got))
+    s.admin("create /f; write-file /f --value 5 --length 9MB")
+    wait_until(20, "a file can be read", lambda: "9437184" in s.admin("read-file /f"))
+
+
+def test_few(s, words, want):
+    """What people try first: fewer storages than replicas."""
+    got = s.json("bootstrap " + words)
+    count = len(s.disk_counts)
+    same(got["Warning"], want)
+    chains = s.json("list-chains -t 1")
+    if [c["Status"] for c in chains] != ["SERVING"] * 6:
+        fail("%d storages: %s" % (count, chains))
+    nodes = {}
+    for t in s.json("list-targets"):
+        nodes.setdefault(t["ChainId"], []).append(t["NodeId"])
+    if any(len(n) != count or len(set(n)) != count for n in nodes.values()):
+        fail("two targets of a chain are on one node: %s" % nodes)
+    s.admin("create /f; write-file /f --value 5 --length 9MB")
+
+
+def main():
+    with Services("five", PORT_BASE, [1, 1, 3, 1, 1]) as s:
+        test_five(s)
+    with Services("two", PORT_BASE + 20, [1, 1]) as s:
+        test_few(s, "--storages 2", "2 nodes can keep 2 replicas of data, not 3")
+    with Services("one", PORT_BASE + 40, [1]) as s:
+        test_few(s, "", "1 node can keep 1 replica of data, not 3")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
