@@ -12,11 +12,10 @@
 #include "cluster/token.h"
 #include "loop/loop.h"
 #include "main_role.h"
-#include <errno.h>
 #include <stdio.h>
 #include <unistd.h>
 
-enum { EXIT_USAGE = 2, CFG_BYTES_MAX = 1 << 20, GROUP_COUNT_MAX = 256 };
+enum { EXIT_USAGE = 2, GROUP_COUNT_MAX = 256 };
 
 struct override {
     const char *key, *text;
@@ -25,8 +24,8 @@ struct override {
 struct admin_start {
     struct arena arena;
     struct admin_settings settings;
-    const char *cfg;
-    const char *line; /* NULL: from standard input */
+    struct settings_files files; /* only FILE_MAIN; what it ignores is not told at each command */
+    const char *line;            /* NULL: from standard input */
     struct override *overrides;
     uint32_t override_count;
     bool is_json, shows_help, shows_version, shows_settings;
@@ -46,25 +45,6 @@ static const char *default_cfg(struct arena *arena)
     for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
         if (access(paths[i], R_OK) == 0) return paths[i];
     return NULL;
-}
-
-static int load_cfg(struct admin_start *s, const char **ret_error)
-{
-    FILE *f = fopen(s->cfg, "re");
-    char *text = arena_alloc(&s->arena, CFG_BYTES_MAX);
-    size_t size = f ? fread(text, 1, CFG_BYTES_MAX, f) : 0;
-    int eno = f && !ferror(f) ? 0 : errno;
-    if (f) fclose(f);
-    if (eno) {
-        *ret_error = arena_printf(&s->arena, "%s: %s", s->cfg, strerrordesc_np(eno));
-        return -ERR_WRONG_USAGE;
-    }
-    struct toml_value root;
-    const char *error = NULL;
-    int r = toml_parse(&s->arena, bytes_of(text, size), &root, &error);
-    if (r >= 0) r = settings_load(admin_settings_table, &s->settings, &s->arena, &root, &error);
-    if (r < 0) *ret_error = arena_printf(&s->arena, "%s: %s", s->cfg, error);
-    return r;
 }
 
 /* ---- the options in front of the command ---- */
@@ -137,9 +117,9 @@ static int take_option(struct admin_start *s, int argc, char *const *argv, int a
     }
     switch ((enum option_kind)kind) {
     case OPTION_CFG:
-        s->cfg = equals ? equals + 1 : argv[at + 1];
+        s->files.paths[FILE_MAIN] = equals ? equals + 1 : argv[at + 1];
         *ret_error = "--cfg needs a file";
-        return s->cfg ? 1 + !equals : -ERR_WRONG_USAGE;
+        return s->files.paths[FILE_MAIN] ? 1 + !equals : -ERR_WRONG_USAGE;
     case OPTION_JSON: s->is_json = true; return 1;
     case OPTION_HELP: s->shows_help = true; return 1;
     case OPTION_VERSION: s->shows_version = true; return 1;
@@ -160,11 +140,11 @@ static int parse(struct admin_start *s, int argc, char *const *argv, const char 
     for (; r >= 0 && at < argc; at++)
         s->line = s->line ? arena_printf(&s->arena, "%s %s", s->line, argv[at]) : argv[at];
     if (r < 0 || s->shows_help || s->shows_version) return MIN_OF(r, 0);
-    if (!s->cfg) s->cfg = default_cfg(&s->arena);
-    r = s->cfg ? load_cfg(s, ret_error) : 0;
+    if (!s->files.paths[FILE_MAIN]) s->files.paths[FILE_MAIN] = default_cfg(&s->arena);
+    r = settings_files_load(&s->files, admin_settings_table, &s->settings, &s->arena, ret_error);
     for (uint32_t i = 0; r >= 0 && i < s->override_count; i++)
-        r = settings_set(admin_settings_table, &s->settings, &s->arena, s->overrides[i].key,
-                         s->overrides[i].text, ret_error);
+        r = settings_override(&s->files, admin_settings_table, &s->settings, &s->arena,
+                              s->overrides[i].key, s->overrides[i].text, ret_error);
     return r;
 }
 

@@ -4,6 +4,7 @@
 #include "main_docs.h"
 
 #include "admin/admin.h"
+#include "config/reference.h"
 #include "main_table.h"
 #include "main_tool.h"
 #include "supervisor/options.h"
@@ -27,6 +28,17 @@ static const char intro[] =
     "*Changes*: `at once` also while the service runs (`set-config`, `hot-update-config`); "
     "`after a restart`; `of one node`: never part of a\n"
     "template, the configuration that all services of a type share.\n";
+
+static const char reference_intro[] =
+    "\n## Files of 3FS\n"
+    "`--app_cfg FILE`, `--launcher_cfg FILE` (one or two dashes, `_` or `-`) and keys of 3FS's "
+    "`*_main.toml` are accepted by every role and merged\n"
+    "with `--cfg`; two files that contradict each other are refused. What has no meaning here is "
+    "ignored with one line at start, what nobody\n"
+    "knows is refused. `--app_config.K=V` and `--launcher_config.K=V` are `--config.K=V`. Of "
+    "`server.base.groups` the port of the first group\n"
+    "that is not Core's is taken: a service here listens at one port.\n"
+    "\n| key of 3FS | here |\n|---|---|\n";
 
 static void print_table(const char *title, const char *what, const char *rows)
 {
@@ -66,5 +78,7 @@ int config_docs_main(int argc, char *const *argv)
                 "`c3fs up`: each is a flag, with `-` for `_`; DIR/cluster.toml keeps them. "
                 "`after a restart` is of the cluster for good.",
                 settings_to_markdown(cluster_settings_table, &arena));
+    fputs(reference_intro, stdout);
+    fputs(reference_to_markdown(&arena), stdout);
     return fflush(stdout) == 0 ? 0 : tool_fail(tool, "cannot write");
 }

@@ -3,12 +3,8 @@
 
 #include "loop/fault.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #define SETTING_STRUCT_NAME common_settings
 static SETTINGS_TABLE(common_table, COMMON_SETTINGS)
@@ -62,18 +58,38 @@ static void *copy_settings(const struct role *role, struct arena *arena, const v
 
 /* ---- the command line ---- */
 
-/* "--config.a.b=V", or "--config.a.b V" with @next. Returns how many arguments it was. */
-static int take_override(const char *argument, const char *next, struct arena *arena,
-                         struct override *ret)
+/* The value of "NAME=V", or of "NAME V" with @next. Returns how many arguments it was. */
+static int take_value(const char *argument, const char *next, const char **ret)
 {
-    const char *key = argument + strlen("--config."), *equals = strchr(key, '=');
-    if (!equals) {
-        *ret = (struct override){ key, next };
-        return next ? 2 : -ERR_WRONG_USAGE;
+    const char *equals = strchr(argument, '=');
+    *ret = equals ? equals + 1 : next;
+    return *ret ? 1 + !equals : -ERR_WRONG_USAGE;
+}
+
+/* The name of an option as gflags takes it, one or two dashes, '_' or '-': "--app-cfg". */
+static const char *option_name(struct arena *arena, const char *argument)
+{
+    size_t dashes = strspn(argument, "-");
+    if (dashes == 0 || dashes > 2) return argument;
+    char *name =
+        arena_printf(arena, "--%.*s", (int)strcspn(argument + dashes, "="), argument + dashes);
+    for (char *p = name; *p; p++)
+        if (*p == '_') *p = '-';
+    return name;
+}
+
+/* The key of "--config.a.b", "--app_config.a" and "--launcher_config.a.b", or NULL. */
+static const char *override_key(const char *argument)
+{
+    static const char *const prefixes[] = { "config.", "app_config.", "launcher_config.",
+                                            "app-config.", "launcher-config." };
+    size_t dashes = strspn(argument, "-");
+    if (dashes == 0 || dashes > 2) return NULL;
+    for (size_t i = 0; i < ARRAY_SIZE(prefixes); i++) {
+        size_t size = strlen(prefixes[i]);
+        if (strncmp(argument + dashes, prefixes[i], size) == 0) return argument + dashes + size;
     }
-    ret->key = arena_text(arena, bytes_of(key, (size_t)(equals - key)));
-    ret->text = equals + 1;
-    return 1;
+    return NULL;
 }
 
 static int fail_option(struct arena *arena, const char *argument, const char **ret_error)
@@ -85,27 +101,45 @@ static int fail_option(struct arena *arena, const char *argument, const char **r
     return -ERR_WRONG_USAGE;
 }
 
+static int take_file(struct role_start *start, enum settings_file which, const char *argument,
+                     const char *next, struct arena *arena, const char **ret_error)
+{
+    static const char *const names[FILE_MAX] = { "--app_cfg", "--launcher_cfg", "--cfg" };
+    const char *path = NULL;
+    int n = take_value(argument, next, &path);
+    if (n < 0 || !path[0]) {
+        *ret_error = arena_printf(arena, "%s needs a file", names[which]);
+        return -ERR_WRONG_USAGE;
+    }
+    if (start->files.paths[which]) {
+        *ret_error = arena_printf(arena, "%s is given twice", names[which]);
+        return -ERR_WRONG_USAGE;
+    }
+    start->files.paths[which] = path;
+    return n;
+}
+
 /* One option and its value. Returns how many arguments it was. */
 static int take_option(int argc, char *const *argv, int at, struct role_start *start,
                        struct override *overrides, uint32_t *count, struct arena *arena,
                        const char **ret_error)
 {
     const char *argument = argv[at], *next = at + 1 < argc ? argv[at + 1] : NULL;
-    if (strncmp(argument, "--config.", 9) == 0) {
-        int n = take_override(argument, next, arena, &overrides[*count]);
+    const char *name = option_name(arena, argument), *key = override_key(argument);
+    if (key) {
+        struct override *o = &overrides[*count];
+        int n = take_value(argument, next, &o->text);
+        o->key = arena_text(arena, bytes_of(key, strcspn(key, "=")));
         *ret_error = "the last --config.KEY has no value";
         *count += n > 0;
         return n;
     }
-    if (strncmp(argument, "--cfg=", 6) == 0) {
-        start->cfg_path = argument + 6;
-        return 1;
-    }
-    if (strcmp(argument, "--cfg") == 0 || strcmp(argument, "-cfg") == 0) {
-        start->cfg_path = next;
-        *ret_error = "--cfg needs a file";
-        return next ? 2 : -ERR_WRONG_USAGE;
-    }
+    if (strcmp(name, "--cfg") == 0)
+        return take_file(start, FILE_MAIN, argument, next, arena, ret_error);
+    if (strcmp(name, "--app-cfg") == 0)
+        return take_file(start, FILE_APP, argument, next, arena, ret_error);
+    if (strcmp(name, "--launcher-cfg") == 0)
+        return take_file(start, FILE_LAUNCHER, argument, next, arena, ret_error);
     if (strcmp(argument, "--check") == 0) {
         start->check_only = true;
     } else if (strcmp(argument, "--print-config") == 0) {
@@ -116,39 +150,6 @@ static int take_option(int argc, char *const *argv, int at, struct role_start *s
         return fail_option(arena, argument, ret_error);
     }
     return 1;
-}
-
-/* ---- the file ---- */
-
-static int read_text(const char *path, struct arena *arena, struct bytes *ret,
-                     const char **ret_error)
-{
-    FILE *f = fopen(path, "re");
-    size_t size_max = TOML_TEXT_BYTES_MAX + 1, size = 0;
-    char *text = arena_alloc(arena, size_max);
-    if (f) size = fread(text, 1, size_max, f);
-    int eno = f && !ferror(f) ? 0 : errno;
-    if (f) fclose(f);
-    if (eno) {
-        *ret_error = arena_printf(arena, "%s: %s", path, strerrordesc_np(eno));
-        return error_from_errno(eno);
-    }
-    *ret = bytes_of(text, size);
-    return 0;
-}
-
-static int load_file(const struct joined *joined, const char *path, struct arena *arena,
-                     const char **ret_error)
-{
-    struct bytes text;
-    struct toml_value root;
-    const char *error = NULL;
-    int r = read_text(path, arena, &text, ret_error);
-    if (r < 0) return r;
-    r = toml_parse(arena, text, &root, &error);
-    if (r >= 0) r = settings_load(joined->table, joined->settings, arena, &root, &error);
-    if (r < 0) *ret_error = arena_printf(arena, "%s: %s", path, error);
-    return r;
 }
 
 /* ---- all of it ---- */
@@ -202,10 +203,11 @@ int role_start_parse(const struct role *role, int argc, char *const *argv,
     struct joined joined = join(role, arena);
     settings_init(joined.table, joined.settings, arena);
     r = settings_set_environment(joined.table, joined.settings, arena, environment, ret_error);
-    if (r >= 0 && start.cfg_path) r = load_file(&joined, start.cfg_path, arena, ret_error);
+    if (r >= 0)
+        r = settings_files_load(&start.files, joined.table, joined.settings, arena, ret_error);
     for (uint32_t i = 0; r >= 0 && i < override_count; i++) {
-        r = settings_set(joined.table, joined.settings, arena, overrides[i].key, overrides[i].text,
-                         ret_error);
+        r = settings_override(&start.files, joined.table, joined.settings, arena, overrides[i].key,
+                              overrides[i].text, ret_error);
     }
     if (r < 0) return r;
     memcpy(&start.common, joined.settings, sizeof start.common);
@@ -424,6 +426,9 @@ static void print_help(const struct role *role)
         "c3fs %s - %s\n\n"
         "usage: c3fs %s [--cfg FILE] [--config.KEY=VALUE]... [--check | --print-config]\n\n"
         "  --cfg FILE          settings in TOML\n"
+        "  --app-cfg FILE, --launcher-cfg FILE\n"
+        "                      the same, for who has 3FS's files: no two may contradict each "
+        "other\n"
         "  --config.KEY=VALUE  one setting; wins over the file and over the variable C3FS_KEY\n"
         "  --check             says whether all of it is valid, and ends\n"
         "  --print-config      shows all settings as TOML with what they mean, and ends\n\n"
@@ -449,12 +454,14 @@ int role_main(const struct role *role, int argc, char *const *argv, const char *
         print_help(role);
         return 0;
     }
+    for (uint32_t i = 0; i < start.files.notes.count; i++)
+        fprintf(stderr, "c3fs %s: %s\n", role->name, start.files.notes.items[i]);
     if (start.print_only) {
         fputs(start.config, stdout);
         return 0;
     }
     if (start.check_only) {
-        printf("%s: valid\n", start.cfg_path ?: role->name);
+        printf("%s: valid\n", start.files.paths[FILE_MAIN] ?: role->name);
         return 0;
     }
     return role_start_run(&start);

@@ -1,11 +1,13 @@
 /* main_role.h - a role as the c3fs binary sees it, and how one is started from a command line.
  *
  * Sources of a role's settings, later ones win: defaults, variables C3FS_A_B_C, the file of --cfg,
- * --config.a.b.c=VALUE. Each role also has the settings that all share: log.level, loop.backend.
+ * --config.a.b.c=VALUE (main_files.h: other files). Each role also has the settings that all share:
+ * log.level, loop.backend.
  */
 #pragma once
 #include "config/settings.h"
 #include "loop/loop.h"
+#include "main_files.h"
 
 #define COMMON_SETTINGS(S)                                                                         \
     S(TEXT, log_level, "log.level", "info", HOT, "debug, info, warn or error")                     \
@@ -35,15 +37,15 @@ struct role_start {
     void *settings;              /* the role's struct */
     const struct setting *table; /* shared and own ones, over @joined, of which @settings is part */
     void *joined;
-    void *pushed;         /* as @joined without what was given by hand */
-    struct arena *arena;  /* of all that */
-    char *config;         /* all settings as TOML, for --print-config */
-    const char *cfg_path; /* NULL: no file */
+    void *pushed;        /* as @joined without what was given by hand */
+    struct arena *arena; /* of all that */
+    char *config;        /* all settings as TOML, for --print-config */
+    struct settings_files files;
     bool check_only, print_only, help_only;
 };
 
 /* Reads @argv (argv[0] is the role's name or program) and @environment. -ERR_WRONG_USAGE and the
- * errors of settings.h, with *ret_error one line. Looks at no file but that of --cfg. */
+ * errors of settings.h, with *ret_error one line. Looks at no file but those that are named. */
 int role_start_parse(const struct role *role, int argc, char *const *argv,
                      const char *const *environment, struct arena *arena, struct role_start *ret,
                      const char **ret_error) must_check;

@@ -37,7 +37,7 @@ static const struct role sample = { .name = "sample",
                                     .check = sample_check };
 
 struct line {
-    const char *arguments[6];
+    const char *arguments[7];
     const char *variable; /* of the environment; may be NULL */
     int result;
     const char *error; /* what it must contain */
@@ -66,6 +66,8 @@ static void test_refused(void **state)
         { { "--verbose=3" }, NULL, ERR_WRONG_USAGE, "unknown option '--verbose'" },
         { { "extra" }, NULL, ERR_WRONG_USAGE, "unknown option 'extra'" },
         { { "-cfg" }, NULL, ERR_WRONG_USAGE, "--cfg needs a file" },
+        { { "--cfg=a", "-cfg", "b" }, NULL, ERR_WRONG_USAGE, "--cfg is given twice" },
+        { { "--launcher_cfg=" }, NULL, ERR_WRONG_USAGE, "--launcher_cfg needs a file" },
         { { "--config.node_id" }, NULL, ERR_WRONG_USAGE, "the last --config.KEY has no value" },
         { { "--config.node_ids=1" },
           NULL,
@@ -130,6 +132,54 @@ static void test_sources(void **state)
     unlink(path);
 }
 
+/* The reference's three files of a service. */
+static void test_files(void **state)
+{
+    char app[] = "/tmp/c3fs-role-XXXXXX", launcher[] = "/tmp/c3fs-role-XXXXXX";
+    char cfg[] = "/tmp/c3fs-role-XXXXXX";
+    write_file(app, "allow_empty_node_id = true\nnode_id = 1001\n");
+    write_file(launcher, "allow_dev_version = true\nlog.level = 'warn'\n[fdb]\nreadonly = false\n");
+    write_file(cfg, "node_id = 1001\n[stop]\ngrace = \"1s\"\n[common.memory]\nprof = 1\n");
+    const struct line line = {
+        { "-app_cfg", app, "--launcher-cfg", launcher, "--cfg", cfg }, NULL, 0, NULL
+    };
+    cleanup_arena_ struct arena arena;
+    arena_init(&arena);
+    struct role_start start;
+    const char *error = "";
+    assert_int_equal(parse(&line, &arena, &start, &error), 0);
+    assert_int_equal(((const struct sample_settings *)start.settings)->node_id, 1001);
+    assert_string_equal(start.common.log_level, "warn");
+    assert_string_equal(start.files.template, "stop.grace = \"1s\"\n");
+    assert_int_equal(start.files.notes.count, 3);
+    assert_string_equal(start.files.notes.items[1],
+                        arena_printf(&arena,
+                                     "%s: keys of 3FS that mean nothing here are ignored: "
+                                     "allow_dev_version, fdb.*",
+                                     launcher));
+
+    const struct line flags = { { "--app_config.node_id=5", "--launcher_config.fdb.readonly",
+                                  "true", "--app_config.allow_empty_node_id=true" },
+                                NULL,
+                                0,
+                                NULL };
+    assert_int_equal(parse(&flags, &arena, &start, &error), 0);
+    assert_int_equal(((const struct sample_settings *)start.settings)->node_id, 5);
+    assert_int_equal(start.files.notes.count, 2);
+
+    unlink(cfg);
+    memcpy(cfg, "/tmp/c3fs-role-XXXXXX", sizeof cfg);
+    write_file(cfg, "log.level = 'warn'\nnode_id = 1002\n");
+    assert_int_equal(parse(&line, &arena, &start, &error), -ERR_CONFIG_INVALID_VALUE);
+    assert_string_equal(error, arena_printf(&arena,
+                                            "%s: line 2, column 1: key 'node_id' is 1002 here and "
+                                            "1001 in %s, line 2",
+                                            cfg, app));
+    unlink(app);
+    unlink(launcher);
+    unlink(cfg);
+}
+
 static void test_modes(void **state)
 {
     const struct line line = { { "--check", "--print-config", "-h" }, NULL, 0, NULL };
@@ -149,6 +199,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_sources),
+        cmocka_unit_test(test_files),
         cmocka_unit_test(test_modes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

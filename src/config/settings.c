@@ -19,8 +19,6 @@ struct setting_value {
     struct setting_text_list list;
 };
 
-enum { KEY_BYTES_MAX = 256 };
-
 const char *setting_kind_name(enum setting_kind kind)
 {
     static const char *const names[SETTING_KIND_MAX] = {
@@ -392,47 +390,12 @@ static int visit_leaf(struct visit *v, const char *key, const struct toml_item *
     return 0;
 }
 
-/* A table with the key of a setting is that setting's value, of the wrong type; an empty one is
- * nothing. */
-static bool is_section(const struct visit *v, const char *key, const struct toml_value *value)
+/* All values with their keys. */
+static int visit_all(struct visit *v, const struct toml_value *flat)
 {
-    return value->kind == TOML_TABLE && value->item_count > 0 && !settings_find(v->table, key);
-}
-
-struct visit_step {
-    const struct toml_value *table;
-    uint32_t next;
-    size_t key_size; /* of the path to the table, with its dot */
-};
-
-/* All leaves with their paths, depth first. */
-static int visit_all(struct visit *v, const struct toml_value *root)
-{
-    struct visit_step steps[TOML_DEPTH_MAX + 1] = { { .table = root } };
-    char key[KEY_BYTES_MAX];
-    for (uint32_t depth = 1; depth > 0;) {
-        struct visit_step *step = &steps[depth - 1];
-        if (step->next == step->table->item_count) {
-            depth--;
-            continue;
-        }
-        const struct toml_item *item = &step->table->items[step->next++];
-        size_t size = step->key_size + item->key.size;
-        if (size + 2 > sizeof key || memchr(item->key.base, 0, item->key.size)) {
-            key[step->key_size] = '\0';
-            return visit_fail(v, -ERR_CONFIG_REDUNDANT_KEY, item, key,
-                              "has an unknown key below it");
-        }
-        memcpy(key + step->key_size, item->key.base, item->key.size);
-        key[size] = '\0';
-        if (is_section(v, key, &item->value)) {
-            key[size] = '.';
-            check(depth <= TOML_DEPTH_MAX);
-            steps[depth++] = (struct visit_step){ .table = &item->value, .key_size = size + 1 };
-            continue;
-        }
-        bool is_empty = item->value.kind == TOML_TABLE && item->value.item_count == 0;
-        int r = is_empty && !settings_find(v->table, key) ? 0 : visit_leaf(v, key, item);
+    for (uint32_t i = 0; i < flat->item_count; i++) {
+        const struct toml_item *item = &flat->items[i];
+        int r = visit_leaf(v, (const char *)item->key.base, item);
         if (r < 0) return r;
     }
     return 0;
@@ -442,14 +405,16 @@ static int visit_all(struct visit *v, const struct toml_value *root)
 static int visit_run(struct visit v, void *settings, const struct toml_value *root,
                      const char **ret_error)
 {
-    int r = visit_all(&v, root);
+    struct toml_value flat;
+    int r = settings_flatten(v.table, v.arena, root, &flat, &v.error);
+    if (r >= 0) r = visit_all(&v, &flat);
     if (r < 0) {
         *ret_error = v.error;
         return r;
     }
     v.settings = settings;
     v.before = NULL;
-    if (settings) check(visit_all(&v, root) >= 0);
+    if (settings) check(visit_all(&v, &flat) >= 0);
     return 0;
 }
 

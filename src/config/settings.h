@@ -101,6 +101,15 @@ int settings_update(const struct setting *table, void *settings, struct arena *a
  * is dropped, and a key of class NODE is refused. */
 int settings_check_template(const struct setting *table, struct arena *arena,
                             const struct toml_value *root, const char **ret_error) must_check;
+/* The values of a document in one table, each with its whole key ("a.b.c", ends with a zero); a
+ * document that is flat stays as it is. Keys need not be known. */
+int settings_flatten(const struct setting *table, struct arena *arena,
+                     const struct toml_value *root, struct toml_value *ret,
+                     const char **ret_error) must_check;
+/* What of a flat document all nodes of a type may share: its keys that are not of class NODE, in
+ * the order of the table, so that the same settings give the same text. */
+char *settings_template(const struct setting *table, const struct toml_value *flat,
+                        struct arena *arena);
 /* TOML text of all keys with their docs as comments (--print-config), or Markdown rows
  * (docs/configuration.md). */
 char *settings_to_toml(const struct setting *table, const void *settings, struct arena *arena);
