@@ -195,7 +195,7 @@ static void prepare(struct fleet *f)
         uint32_t first_id, count;
     } roles[] = { { ROLE_MGMTD, 1, FLEET_MGMTD_COUNT },
                   { ROLE_META, 101, FLEET_META_COUNT },
-                  { ROLE_STORAGE, 1001, FLEET_STORAGE_COUNT } };
+                  { ROLE_STORAGE, FLEET_STORAGE_ID, FLEET_STORAGE_COUNT } };
     uint32_t at = 0;
     for (size_t i = 0; i < ARRAY_SIZE(roles); i++) {
         for (uint32_t j = 0; j < roles[i].count; j++)

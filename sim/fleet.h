@@ -8,6 +8,7 @@
  *   fleet_work.c           operations of a client in its tree, each answer held against the model
  *   fleet_shared.c         operations of all clients in the same directories, and their ledger
  *   fleet_trouble.c        random faults, several at a time
+ *   fleet_plot.c           faults that lead up to one moment
  *   fleet_watch.c          what is looked at all the time: primaries, routing, chains
  *   fleet_check.c fleet_tree.c fleet_chunks.c   what must hold when all is quiet again
  */
@@ -23,6 +24,7 @@ enum {
     FLEET_META_COUNT = 3,
     FLEET_STORAGE_COUNT = 5,
     FLEET_SERVER_COUNT = FLEET_MGMTD_COUNT + FLEET_META_COUNT + FLEET_STORAGE_COUNT,
+    FLEET_STORAGE_ID = 1001, /* node id of the first one */
     FLEET_CLIENT_COUNT_MAX = 6,
     FLEET_CHAIN_COUNT = 5,
     FLEET_REPLICA_COUNT = 3,
@@ -48,6 +50,7 @@ enum fleet_fault {
 };
 #define FLEET_ALL_FAULTS 1023u
 
+struct fleet;
 struct fleet_options {
     uint64_t seed;
     uint32_t client_count;
@@ -57,8 +60,9 @@ struct fleet_options {
     uint32_t faults;         /* of fleet_fault */
     bool names_only;         /* no operation on content */
     uint64_t trouble_ns;
-    uint32_t fault_gap_ns_max; /* between the beginnings of two faults */
-    int mutant;                /* enum mutant, -1: none */
+    uint32_t fault_gap_ns_max;                     /* between the beginnings of two faults */
+    int (*plot)(struct fleet *f, uint64_t end_ns); /* instead of random faults; may be NULL */
+    int mutant;                                    /* enum mutant, -1: none */
     bool is_tracing, is_logging;
 };
 struct fleet_options fleet_options_default(uint64_t seed);
@@ -73,7 +77,6 @@ struct fleet_counts {
     uint64_t virtual_ns, events;
 };
 
-struct fleet;
 struct model;
 struct fleet_client {
     struct fleet *fleet;
@@ -90,6 +93,18 @@ struct fleet_client {
     struct model *model; /* NULL: it has no tree of its own */
     bool is_done;
     uint64_t routing_version, routing_term; /* as seen last: they never shrink */
+};
+
+/* What a server says of the routing that it holds; within one life it never shrinks. */
+struct server_view {
+    uint32_t life;
+    uint64_t routing_version, routing_term;
+};
+
+/* When clients saw a target SERVING last. */
+struct target_view {
+    bool is_serving;
+    uint64_t routing_version;
 };
 
 /* A link count that operations in shared directories must have led to. */
@@ -116,6 +131,8 @@ struct fleet {
     struct model *dead[FLEET_DEAD_COUNT_MAX]; /* trees of clients that crashed */
     uint32_t dead_count;
     struct scope watch;
+    struct server_view views[FLEET_SERVER_COUNT];
+    struct target_view targets[FLEET_CHAIN_COUNT][FLEET_REPLICA_COUNT];
     struct node *lease_writer; /* who wrote the managers' lease last */
     char lease_writer_name[32];
     bool is_lease_written; /* since trouble looked last */
@@ -158,11 +175,15 @@ int fleet_client_join(struct fleet_client *c) fiber_fn must_check;
 int fleet_client_work(struct fleet_client *c) must_check;
 void fleet_client_end(struct fleet_client *c, bool is_crash) fiber_fn;
 
-/* ---- fleet_trouble.c, fleet_watch.c ---- */
+/* ---- fleet_trouble.c, fleet_plot.c, fleet_watch.c ---- */
 
 int fleet_make_trouble(struct fleet *f, uint64_t end_ns) fiber_fn must_check;
+/* Plots: as fleet_make_trouble(), but the caller heals. */
+int plot_late_answers(struct fleet *f, uint64_t end_ns) fiber_fn must_check;
+int plot_old_primary(struct fleet *f, uint64_t end_ns) fiber_fn must_check;
 void fleet_heal(struct fleet *f) fiber_fn;
 int fleet_watch_start(struct fleet *f) must_check;
+uint64_t fleet_metric(const struct process *p, const char *name); /* 0: it is down */
 
 /* ---- fleet_work.c, fleet_shared.c: one operation, chosen by chance; 0, or the run is over ---- */
 

@@ -60,6 +60,24 @@ static void set_old_clocks(struct fleet_options *o)
     o->op_pause_max_ns = SEC;
 }
 
+static void set_late_answers(struct fleet_options *o)
+{
+    o->plot = plot_late_answers;
+    o->trouble_ns = 25 * SEC;
+    o->ops_per_client = 40;
+    o->op_pause_max_ns = SEC;
+}
+
+static void set_old_primary(struct fleet_options *o)
+{
+    o->faults = FLEET_OLD_CLOCKS; /* that is what it is */
+    o->plot = plot_old_primary;
+    o->names_only = true;
+    o->trouble_ns = 20 * SEC;
+    o->ops_per_client = 40;
+    o->op_pause_max_ns = SEC;
+}
+
 const struct fleet_scenario fleet_scenarios[] = {
     { "fleet-quiet", "a whole cluster without faults; clients race for names", set_quiet },
     { "fleet", "a whole cluster with every kind of fault", set_all },
@@ -68,6 +86,8 @@ const struct fleet_scenario fleet_scenarios[] = {
     { "fleet-clients", "clients die with files open; clocks go wrong", set_clients },
     { "fleet-kv-gone", "the store is gone for up to a minute", set_kv_gone },
     { "fleet-clocks", "managers whose clocks are slower than they may be", set_old_clocks },
+    { "fleet-late", "who has a lease hears of it late, and is cut off", set_late_answers },
+    { "fleet-deposed", "a deposed manager answers those who lost the new one", set_old_primary },
 };
 const uint32_t fleet_scenario_count = ARRAY_SIZE(fleet_scenarios);
 

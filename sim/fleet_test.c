@@ -43,6 +43,12 @@ static void there_is_one_primary(void **state)
     run_seeds("fleet-clocks", 1);
 }
 
+static void leases_and_routing_at_their_moment(void **state)
+{
+    run_seeds("fleet-late", 3);
+    run_seeds("fleet-deposed", 3);
+}
+
 static void what_dead_clients_left_is_settled(void **state)
 {
     run_seeds("fleet-clients", 1);
@@ -79,6 +85,9 @@ static const struct {
     { MUTANT_KV_RANGE_NOT_CHECKED, "fleet-quiet", 16 },
     { MUTANT_SESSION_PRUNED_EARLY, "fleet", 8 },
     { MUTANT_TERM_NOT_CHECKED, "fleet-clocks", 26 },
+    { MUTANT_LEASE_FROM_REPLY, "fleet-late", 8 },
+    { MUTANT_NODE_LEASE_FROM_REPLY, "fleet-late", 4 },
+    { MUTANT_ROUTING_BACKWARDS, "fleet-deposed", 4 },
 };
 
 static void mutants_are_caught(void **state)
@@ -104,6 +113,7 @@ int main(void)
         cmocka_unit_test(every_kind_of_fault),
         cmocka_unit_test(servers_die_while_the_store_loses_answers),
         cmocka_unit_test(there_is_one_primary),
+        cmocka_unit_test(leases_and_routing_at_their_moment),
         cmocka_unit_test(what_dead_clients_left_is_settled),
         cmocka_unit_test(the_store_may_be_gone),
         cmocka_unit_test(same_seed_same_trace),

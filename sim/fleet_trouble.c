@@ -280,7 +280,7 @@ void fleet_heal(struct fleet *f)
     }
 }
 
-int fleet_make_trouble(struct fleet *f, uint64_t end_ns)
+static int make_random_trouble(struct fleet *f, uint64_t end_ns)
 {
     struct trouble t = { .fleet = f };
     uint64_t next_ns = fleet_now_ns(f);
@@ -294,6 +294,13 @@ int fleet_make_trouble(struct fleet *f, uint64_t end_ns)
         r = begin_fault(&t);
         if (r < 0) return r;
     }
+    return 0;
+}
+
+int fleet_make_trouble(struct fleet *f, uint64_t end_ns)
+{
+    int r = f->options.plot ? f->options.plot(f, end_ns) : make_random_trouble(f, end_ns);
+    if (r < 0) return r;
     fleet_heal(f);
     return f->why[0] ? -ERR_FOUND_BUG : 0;
 }

@@ -183,6 +183,14 @@ static void parts_add(struct parts *p, const struct get_routing_reply *part)
     p->items[p->count++] = *part;
 }
 
+void mgmtd_client_publish(struct mgmtd_client *c)
+{
+    struct metrics *m = c->node->metrics;
+    *metrics_cell(m, "mgmtd_client.routing_term") = c->routing.term;
+    *metrics_cell(m, "mgmtd_client.routing_version") = c->routing.version;
+    *metrics_cell(m, "mgmtd_client.lease_end_ns") = mgmtd_client_lease_end_ns(c);
+}
+
 static int watch_once(struct mgmtd_client *c, struct parts *parts)
 {
     struct get_routing_request request = { .cluster_id = c->cluster_id,
@@ -207,6 +215,7 @@ static int watch_once(struct mgmtd_client *c, struct parts *parts)
         log_error(&c->node->log, r,
                   "routing (%" PRIu64 ", %" PRIu64 ") refused, (%" PRIu64 ", %" PRIu64 ") is held",
                   part.term, part.version, c->routing.term, c->routing.version);
+    mgmtd_client_publish(c);
     return r;
 }
 

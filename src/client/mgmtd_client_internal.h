@@ -77,3 +77,5 @@ int mgmtd_client_pause(struct mgmtd_client *c, uint64_t *pause_ns,
 /* Says goodbye, if there is a session. */
 void mgmtd_client_end_session(struct mgmtd_client *c) fiber_fn;
 int mgmtd_client_spawn(struct mgmtd_client *c, const char *name, int (*fn)(void *arg)) must_check;
+/* Which routing and which lease it has, into the node's metrics. */
+void mgmtd_client_publish(struct mgmtd_client *c);

@@ -57,7 +57,7 @@ static void take_reply(struct mgmtd_client *c, uint64_t begin_ns,
                        const struct heartbeat_reply *reply)
 {
     struct mgmtd_heartbeat *h = &c->heartbeat;
-    if (MUTANT(LEASE_FROM_REPLY)) begin_ns = node_now_ns(c->node);
+    if (MUTANT(NODE_LEASE_FROM_REPLY)) begin_ns = node_now_ns(c->node);
     uint64_t lease_ns = reply->lease_ns - reply->lease_ns / 100;
     if (lease_ns && !h->is_stopping) {
         /* mgmtd may have let the last lease end, and chains go on without us, before this heartbeat
@@ -65,6 +65,7 @@ static void take_reply(struct mgmtd_client *c, uint64_t begin_ns,
         h->last_lease_end_ns = mgmtd_client_lease_end_ns(c);
         h->lease_end_ns = MAX_OF(h->lease_end_ns, begin_ns + lease_ns);
         h->lease_routing_version = reply->routing_version;
+        mgmtd_client_publish(c);
     }
     if (reply->config_version <= h->config_version) return;
     h->config_version = reply->config_version;
@@ -162,6 +163,7 @@ void mgmtd_client_say_stopping(struct mgmtd_client *c, uint64_t timeout_ns)
     if (!h->is_started) return;
     h->is_stopping = true;
     h->lease_end_ns = h->last_lease_end_ns = 0;
+    mgmtd_client_publish(c);
     FIBER_TIMEOUT(timeout_ns);
     uint64_t pause_ns = 0, interval_ns;
     /* When no manager is there at all, as at the end of a whole cluster, nobody is to be told. */

@@ -85,7 +85,10 @@ int fault_hit(struct node *node, const char *point) fiber_fn must_check;
     M(EMPTY_DISK_TRUSTED, "empty-disk-trusted",                                                    \
       "a new disk under an old id serves only after it was filled")                                \
     M(TERM_NOT_CHECKED, "term-not-checked", "a write of the primary checks its term")              \
-    M(LEASE_FROM_REPLY, "lease-counted-from-reply", "a lease counts from before its request")      \
+    M(LEASE_FROM_REPLY, "lease-counted-from-reply",                                                \
+      "the primary's lease counts from before its renewal")                                        \
+    M(NODE_LEASE_FROM_REPLY, "node-lease-counted-from-reply",                                      \
+      "a node's lease counts from the sending of its heartbeat")                                   \
     M(ROUTING_BACKWARDS, "routing-accepted-backwards", "routing never goes back")                  \
     M(LENGTH_SHRUNK_BY_HINT, "length-shrunk-by-hint", "a writer's hint only raises a length")      \
     M(IDEMPOTENCY_LOST, "idempotency-record-lost", "a change keeps its answer for retries")        \
