@@ -126,8 +126,8 @@ int plot_late_answers(struct fleet *f, uint64_t end_ns)
 /* ---- a deposed manager that does not know it ---- */
 
 /* It stands still with a clock that nearly does, too, until another has taken over and all know it.
- * Then the other one dies, and while the store is slow to tell it, the old one believes in its lease
- * and answers whoever looks for a primary. */
+ * Then the other one dies, and while the store is slow to tell it, the old one believes in its
+ * lease and answers whoever looks for a primary. */
 static int old_primary_answers(struct fleet *f)
 {
     struct process *old = lease_writer(f);
