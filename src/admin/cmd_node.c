@@ -42,9 +42,7 @@ static int compare_nodes(const void *x, const void *y)
     return (a->node_id > b->node_id) - (a->node_id < b->node_id);
 }
 
-/* All nodes as the primary knows them now: what a watcher holds has the times of their last change.
- */
-static int fetch_nodes(struct admin *a, const struct node_info **ret, size_t *ret_count)
+int nodes_fetch(struct admin *a, const struct node_info **ret, size_t *ret_count)
 {
     struct get_routing_request q = { .cluster_id = bytes_of_text(a->settings->cluster_id) };
     struct get_routing_reply rep = { .more = 1 };
@@ -83,7 +81,7 @@ static int run_list_nodes(struct admin *a, const struct arguments *args)
     struct config_versions_reply versions = { 0 };
     const struct node_info *fetched = NULL;
     size_t count = 0;
-    int r = fetch_nodes(a, &fetched, &count);
+    int r = nodes_fetch(a, &fetched, &count);
     if (r >= 0) r = admin_mgmtd(a, RPC_METHOD(mgmtd, get_config_versions), &none, &versions);
     if (r < 0) return r;
     struct node_info *nodes = arena_array(&a->arena, struct node_info, count);
@@ -262,8 +260,11 @@ const struct command_spec node_commands[] = {
     { "register-node", run_register_node, node_type_spec, "Makes a node known before it runs." },
     { "unregister-node", run_unregister_node, node_type_spec,
       "Forgets a node that is disabled or failed and holds no target." },
-    { "enable-node", run_enable_node, node_spec, "Lets a disabled node in again." },
-    { "disable-node", run_disable_node, node_spec, "Keeps a node out; its targets go offline." },
+    { "enable-node", run_enable_node, node_spec,
+      "Lets a disabled node in again.\n  enable-node 1003" },
+    { "disable-node", run_disable_node, node_spec,
+      "Keeps a node out, also after a restart, by its tag Disable; its targets go offline.\n  "
+      "disable-node 1003" },
     { "set-node-tags", run_set_node_tags, tags_spec,
       "Changes a node's tags.\n  set-node-tags -n 1001 update zone=a" },
     { NULL, NULL, NULL, NULL },

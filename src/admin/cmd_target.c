@@ -225,8 +225,7 @@ static int run_list_targets(struct admin *a, const struct arguments *args)
     return 0;
 }
 
-/* LOW: as the storage tells it in its heartbeats, below 4 % free. */
-static const char *disk_state(const struct disk_info *disk)
+const char *disk_state_name(const struct disk_info *disk)
 {
     if (disk->failed) return "FAILED";
     if (disk->free_bytes == 0) return "FULL";
@@ -235,8 +234,8 @@ static const char *disk_state(const struct disk_info *disk)
 
 static int run_list_disks(struct admin *a, const struct arguments *args)
 {
-    static const char *const headers[] = { "NodeId", "DiskIndex", "Path", "Capacity",
-                                           "Free",   "Targets",   "State" };
+    static const char *const headers[] = { "NodeId", "DiskIndex", "Path",    "Capacity",
+                                           "Used",   "Free",      "Targets", "State" };
     struct empty_record none = { 0 };
     struct list_disks_reply rep = { 0 };
     int r = admin_mgmtd(a, RPC_METHOD(mgmtd, list_disks), &none, &rep);
@@ -250,9 +249,12 @@ static int run_list_disks(struct admin *a, const struct arguments *args)
             table_cell(&t, "%u", disk->disk_index);
             table_cell(&t, "%.*s", (int)disk->path.size, (const char *)disk->path.base);
             table_cell(&t, "%llu", (unsigned long long)disk->capacity_bytes);
+            table_cell(&t, "%llu",
+                       (unsigned long long)(disk->capacity_bytes -
+                                            MIN_OF(disk->free_bytes, disk->capacity_bytes)));
             table_cell(&t, "%llu", (unsigned long long)disk->free_bytes);
             table_cell(&t, "%u", disk->targets.count);
-            table_cell(&t, "%s", disk_state(disk));
+            table_cell(&t, "%s", disk_state_name(disk));
         }
     }
     table_end(&t);
@@ -308,7 +310,10 @@ const struct command_spec target_commands[] = {
       "Removes a target that is offline and in no chain, with its chunks." },
     { "list-targets", run_list_targets, list_targets_spec,
       "Lists targets with their states.\n  list-targets -c 900100001" },
-    { "list-disks", run_list_disks, no_spec, "Lists the disks of the storage nodes." },
+    { "list-disks", run_list_disks, no_spec,
+      "Lists the disks of the storage nodes as last reported: sizes in bytes, targets, OK, LOW, "
+      "FULL or "
+      "FAILED.\n  list-disks" },
     { "query-chunk", run_query_chunk, chunk_spec, "Shows what every replica has of a chunk." },
     { NULL, NULL, NULL, NULL },
 };

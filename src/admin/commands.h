@@ -5,6 +5,7 @@
 extern const struct command_spec cluster_commands[];
 extern const struct command_spec bootstrap_commands[];
 extern const struct command_spec config_commands[];
+extern const struct command_spec status_commands[];
 extern const struct command_spec user_commands[];
 extern const struct command_spec node_commands[];
 extern const struct command_spec chain_commands[];
@@ -25,6 +26,13 @@ int core_call(struct admin *a, const struct arguments *args, const struct rpc_me
               const void *req, void *rep) fiber_fn must_check;
 /* A local file that is TOML. Failures are printed. */
 int config_file_read(struct admin *a, const char *path, struct bytes *ret) fiber_fn must_check;
+
+/* All nodes as the primary knows them now (arena): what a watcher holds has the times of their last
+ * change. Failures are printed. */
+int nodes_fetch(struct admin *a, const struct node_info **ret,
+                size_t *ret_count) fiber_fn must_check;
+/* OK, LOW (below 4 % free, as the storage tells it in its heartbeats), FULL or FAILED. */
+const char *disk_state_name(const struct disk_info *disk);
 
 enum inode_details { INODE_LAYOUT = 1, INODE_CHAINS = 2 };
 /* The block of stat, with what @details says of the layout. */

@@ -184,3 +184,14 @@ const char *time_to_text(uint64_t wall_ns, char *buf, size_t size)
         snprintf(buf, size, "N/A");
     return buf;
 }
+
+const char *bytes_to_text(uint64_t bytes, char *buf, size_t size)
+{
+    static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB", "PiB" };
+    double value = (double)bytes;
+    size_t unit = 0;
+    for (; value >= 1024 && unit + 1 < ARRAY_SIZE(units); unit++)
+        value /= 1024;
+    snprintf(buf, size, unit ? "%.1f %s" : "%.0f %s", value, units[unit]);
+    return buf;
+}

@@ -39,3 +39,5 @@ void print_json_pair(struct printer *p, const char *name, const char *value, con
                      const char *fmt, va_list args) printf_(5, 0);
 /* "2026-11-22 15:04:05" in local time, or "N/A" for 0. */
 const char *time_to_text(uint64_t wall_ns, char *buf, size_t size);
+/* "1.5 GiB", "512 B". */
+const char *bytes_to_text(uint64_t bytes, char *buf, size_t size);

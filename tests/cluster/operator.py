@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """operator.py - what an operator without knowledge of 3FS types: services started by hand, then
-`bootstrap`, once and again, with five storages, with two and with one.
+`bootstrap`, once and again, with five storages, with two and with one; `status` and `list-disks`
+of a cluster that is well and of one that is not.
 """
 # test: quick, 150 s
 import json
@@ -131,6 +132,49 @@ ChainTableId(1) of ChainTableVersion(1) with 10 chains is there already
     wait_until(20, "a file can be read", lambda: "9437184" in s.admin("read-file /f"))
 
 
+def test_status(s):
+    """One screen: whole, without one storage, without any, and whole again."""
+    s.admin("status")
+    got = s.json("status")
+    for key, want in (("Cluster", "five"), ("Health", "HEALTHY"), ("Chains", "10"),
+                      ("Nodes", "MGMTD 1/1, META 1/1, STORAGE 5/5"), ("ChainsServing", "10"),
+                      ("Clients", "0"), ("Problem", None)):
+        same(got.get(key), want)
+    if not 0 < int(got["UsedBytes"]) < int(got["CapacityBytes"]):
+        fail("capacity: %s" % got)
+    disks = s.json("list-disks")
+    same([(d["NodeId"], d["DiskIndex"], d["Targets"], d["State"]) for d in disks
+          if d["NodeId"] in ("1001", "1003")],
+         [("1001", "0", "6", "OK"), ("1003", "0", "6", "OK"), ("1003", "1", "0", "OK"),
+          ("1003", "2", "0", "OK")])
+    for d in disks:
+        same(int(d["Capacity"]), int(d["Used"]) + int(d["Free"]))
+
+    def state(health, count):
+        got = s.json("status", status=0 if health == "HEALTHY" else 1)
+        problems = got.get("Problem", [])
+        problems = [problems] if isinstance(problems, str) else problems
+        return got["Health"] == health and len(problems) == count and problems
+    s.processes["storage-1005"].kill()
+    s.processes["storage-1005"].wait()
+    said = wait_until(20, "a storage is missed", lambda: "away" in s.admin("status", status=None)
+                      and state("DEGRADED", 2))
+    if "STORAGE 1005 on" not in said[0] or "6 chains serve without all targets" not in said[1]:
+        fail("the problems are %s" % said)
+    for i in range(1001, 1005):
+        s.admin("disable-node %d" % i)
+    said = wait_until(20, "no data is there", lambda: "no target that serves" in
+                      s.admin("status", status=None) and s.json("status", status=1))
+    same((said["Health"], said["ChainsUnavailable"]), ("UNAVAILABLE", "10"))
+    if "STORAGE 0/5 (4 disabled)" not in said["Nodes"]:
+        fail("nodes: %s" % said)
+    for i in range(1001, 1005):
+        s.admin("enable-node %d" % i)
+    s.start("storage-1005")
+    wait_until(40, "the cluster is healthy", lambda: "HEALTHY" in
+               s.admin("status", status=None).split() and state("HEALTHY", 0) == [])
+
+
 def test_few(s, words, want):
     """What people try first: fewer storages than replicas."""
     got = s.json("bootstrap " + words)
@@ -150,6 +194,7 @@ def test_few(s, words, want):
 def main():
     with Services("five", PORT_BASE, [1, 1, 3, 1, 1]) as s:
         test_five(s)
+        test_status(s)
     with Services("two", PORT_BASE + 20, [1, 1]) as s:
         test_few(s, "--storages 2", "2 nodes can keep 2 replicas of data, not 3")
     with Services("one", PORT_BASE + 40, [1]) as s:
