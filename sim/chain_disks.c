@@ -80,7 +80,7 @@ static int wait_one_gone(struct world *w, const struct process *p, uint32_t *ret
 
 int disks_one_fails(struct world *w)
 {
-    uint32_t victim = (uint32_t)world_random(w, w->options.storage_count), gone;
+    uint32_t victim = (uint32_t)world_random(w, w->options.storage_count), gone = 0;
     struct process *p = &w->storages[victim];
     int r = world_start_clients(w);
     if (r == 0) r = fiber_sleep(500 * MSEC + world_random(w, 500 * MSEC));

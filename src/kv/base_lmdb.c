@@ -79,10 +79,10 @@ static int check_file_system(struct node *node, const char *dir)
         uint32_t magic;
         const char *name;
     } refused[] = {
-        { NFS_SUPER_MAGIC, "NFS" },   { 0x65735546, "FUSE" },     { V9FS_MAGIC, "9P" },
-        { SMB_SUPER_MAGIC, "SMB" },   { 0xff534d42, "CIFS" },     { 0xfe534d42, "SMB2" },
-        { CEPH_SUPER_MAGIC, "Ceph" }, { AFS_SUPER_MAGIC, "AFS" }, { 0x0bd00bd0, "Lustre" },
-        { 0x47504653, "GPFS" },       { 0x01161970, "GFS2" },     { CODA_SUPER_MAGIC, "Coda" },
+        { NFS_SUPER_MAGIC, "NFS" }, { 0x65735546, "FUSE" },     { V9FS_MAGIC, "9P" },
+        { SMB_SUPER_MAGIC, "SMB" }, { 0xff534d42, "CIFS" },     { 0xfe534d42, "SMB2" },
+        { 0x00c36400, "Ceph" },     { AFS_SUPER_MAGIC, "AFS" }, { 0x0bd00bd0, "Lustre" },
+        { 0x47504653, "GPFS" },     { 0x01161970, "GFS2" },     { CODA_SUPER_MAGIC, "Coda" },
     };
     struct statfs fs;
     if (statfs(dir, &fs) < 0) return error_from_errno(errno);

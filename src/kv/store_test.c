@@ -265,7 +265,7 @@ static void compare(struct crash_test *t, struct kv *kv) fiber_fn
     check(r == 0 && common >= t->common_acknowledged);
     for (uint32_t i = 0; i < WRITERS; i++) {
         char low[4], high[4];
-        uint64_t a, z;
+        uint64_t a = 0, z = 0;
         r = get_u64(txn, writer_key('a', i, low), &a);
         if (r >= 0) r = get_u64(txn, writer_key('z', i, high), &z);
         check(r == 0 && a == z);
