@@ -8,7 +8,7 @@ need_fuse
 need_tool podman
 CONTAINERS_CONF=$(readlink -f "$(dirname "$0")/../../deploy/image/containers.conf")
 export CONTAINERS_CONF
-image=localhost/c3fs:latest
+image=${C3FS_IMAGE:-localhost/c3fs:latest}
 podman image exists $image || skip "there is no image $image: ./dev image makes it"
 
 tag=c3fs-test-$$
