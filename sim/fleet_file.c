@@ -158,6 +158,7 @@ int fleet_open(struct fleet_client *c, struct fleet_file *file, bool truncates)
         .inode = file->inode.id, .access = 4 | 2, .truncate = truncates, .session = session_new(c)
     };
     struct inode_reply rep = { 0 };
+    log_info(&c->node->log, "open %" PRIx64 "%s", file->inode.id, truncates ? ", truncating" : "");
     int r = call(c, "open", RPC_METHOD(meta, open), &arena, &req, &rep);
     if (r < 0) return r;
     *file = (struct fleet_file){ .is_open = true, .session = req.session };
@@ -247,6 +248,7 @@ int fleet_close(struct fleet_client *c, struct fleet_file *file)
     struct open_file one = { .inode = file->inode.id, .session = file->session };
     struct close_request req = { .files = { &one, 1 } };
     struct empty_record rep = { 0 };
+    log_info(&c->node->log, "close %" PRIx64, file->inode.id);
     r = call(c, "close", RPC_METHOD(meta, close), &arena, &req, &rep);
     if (r >= 0) file->is_open = false;
     return r;

@@ -50,6 +50,7 @@ struct scan {
     int (*visit)(struct scan *s, struct bytes key, struct bytes value);
     struct live_inodes *live;
     uint32_t count;
+    uint64_t last;
 };
 
 static int scan_txn(struct kv_txn *txn, void *arg)
@@ -79,6 +80,24 @@ static int count_records(struct fleet *f, const char *prefix, uint32_t *ret)
     return r;
 }
 
+static int note_inode(struct scan *s, struct bytes key, struct bytes value)
+{
+    s->last = 0; /* it is behind the prefix, in all kinds of records that may be left */
+    for (size_t i = 4; i < 12 && i < key.size; i++)
+        s->last = s->last << 8 | key.base[i];
+    return 0;
+}
+
+static int fail_left_over(struct fleet *f, const char *prefix, const char *text)
+{
+    cleanup_arena_ struct arena arena = { 0 };
+    struct scan s = { .fleet = f, .prefix = prefix, .arena = &arena, .visit = note_inode };
+    int r = kv_read_only(f->kv, scan_txn, &s);
+    if (r < 0) return r;
+    return fleet_fail(f, "%u %s are left over for ever, the last of inode %" PRIx64, s.count, text,
+                      s.last);
+}
+
 /* Nothing waits for a background job any more. */
 static int wait_quiet(struct fleet_client *c, void *arg)
 {
@@ -97,8 +116,7 @@ static int wait_quiet(struct fleet_client *c, void *arg)
             i++;
             continue;
         }
-        if (fleet_now_ns(f) > end_ns)
-            return fleet_fail(f, "%u %s are left over for ever", count, kinds[i].text);
+        if (fleet_now_ns(f) > end_ns) return fail_left_over(f, kinds[i].prefix, kinds[i].text);
         r = fiber_sleep(100 * MSEC);
         if (r < 0) return r;
     }

@@ -92,15 +92,6 @@ int layout_choose(struct meta *m, struct arena *arena, const struct layout *from
     return 0;
 }
 
-static void session_store(struct kv_txn *txn, struct op *op, uint64_t inode,
-                          const struct uuid *session)
-{
-    if (uuid_is_zero(*session)) return;
-    struct meta_key key = key_session(inode, session);
-    struct stored_session s = { .client = op->base->client, .opened_ns = op->now_ns, .writes = 1 };
-    kv_set(txn, meta_key_bytes(&key), RECORD_ENCODE(op->arena, stored_session, &s));
-}
-
 static int open_existing(struct kv_txn *txn, struct op *op, const struct stored_dentry *entry)
 {
     const struct create_request *req = op->request;
@@ -117,8 +108,11 @@ static int open_existing(struct kv_txn *txn, struct op *op, const struct stored_
                          uuid_is_zero(req->session) ? ACCESS_READ : ACCESS_WRITE);
         if (r < 0) return r;
     }
-    session_store(txn, op, rep->inode.id, &req->session);
-    return 0;
+    if (uuid_is_zero(req->session)) return 0;
+    struct idempotency_record first;
+    r = idem_find(txn, op, &first);
+    if (r == 0) session_store(txn, op, &rep->inode, &req->session, true);
+    return MIN_OF(r, 0);
 }
 
 static void inode_fill(struct op *op, const struct inode *dir, struct inode *ret)
@@ -185,7 +179,7 @@ static int create_txn(struct kv_txn *txn, void *arg)
     dentry_store(txn, op->arena, req->parent, req->name, &entry);
     directory_touch(txn, op->arena, req->parent, op->now_ns);
     if (S_ISDIR(rep->inode.mode)) return directory_add_links(txn, op->arena, req->parent, 1);
-    if (S_ISREG(rep->inode.mode)) session_store(txn, op, rep->inode.id, &req->session);
+    if (S_ISREG(rep->inode.mode)) session_store(txn, op, &rep->inode, &req->session, true);
     return 0;
 }
 

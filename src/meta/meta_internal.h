@@ -81,6 +81,11 @@ int idem_find(struct kv_txn *txn, const struct op *op,
               struct idempotency_record *ret) fiber_fn must_check;
 void idem_store(struct kv_txn *txn, const struct op *op, const struct inode *inode,
                 uint64_t offset);
+/* The operation's client has the inode open; nothing for a zero session. What was sent again is
+ * kept as answered (look with idem_find() before): an earlier request that comes late must not open
+ * what was closed meanwhile. */
+void session_store(struct kv_txn *txn, const struct op *op, const struct inode *inode,
+                   const struct uuid *session, bool writes);
 
 /* An entry names the request that made it, so creations keep no record of their own. Before such an
  * entry is removed, moved or replaced one is kept: a retry that comes late must not make it anew.

@@ -169,6 +169,18 @@ void idem_store(struct kv_txn *txn, const struct op *op, const struct inode *ino
     kv_set(txn, meta_key_bytes(&key), RECORD_ENCODE(op->arena, idempotency_record, &record));
 }
 
+void session_store(struct kv_txn *txn, const struct op *op, const struct inode *inode,
+                   const struct uuid *session, bool writes)
+{
+    if (uuid_is_zero(*session)) return;
+    struct meta_key key = key_session(inode->id, session);
+    struct stored_session s = { .client = op->base->client,
+                                .opened_ns = op->now_ns,
+                                .writes = writes };
+    kv_set(txn, meta_key_bytes(&key), RECORD_ENCODE(op->arena, stored_session, &s));
+    if (op->base->flags & META_SENT_AGAIN) idem_store(txn, op, inode, 0);
+}
+
 void entry_retire(struct kv_txn *txn, const struct op *op, const struct stored_dentry *entry,
                   const struct inode *inode)
 {

@@ -181,6 +181,50 @@ static void rules_of_late_firsts(struct world *w, struct arena *a)
     check(look(w, a, INODE_ROOT, "late", 0, &out) == -ERR_META_NOT_FOUND);
 }
 
+static void close_session(struct world *w, struct arena *a, uint64_t inode, struct uuid session)
+{
+    struct rpc_call call = call_of(w, a);
+    struct open_file file = { .inode = inode, .session = session };
+    struct close_request req = { .base = base_of(w, 0), .files = { &file, 1 } };
+    struct empty_record rep = { 0 };
+    check(on_close(w->meta, &call, &req, &rep) == 0);
+}
+
+/* What was opened by the second request and closed is not open again when the first arrives. */
+static void rules_of_late_opens(struct world *w, struct arena *a)
+{
+    struct rpc_call call = call_of(w, a);
+    struct client_session_list none = { 0 };
+    struct inode_reply rep = { 0 };
+    struct create_request create = { .base = base_of(w, 0),
+                                     .name = bytes_of_text("late"),
+                                     .mode = S_IFREG | 0644,
+                                     .session = { 5, 5 } };
+    for (int is_made_again = 0; is_made_again < 2; is_made_again++) {
+        create.base.flags = is_made_again ? META_SENT_AGAIN : 0;
+        check(do_create(w, a, &create, &rep) == 0);
+        create.base.flags = META_SENT_AGAIN;
+        check(do_create(w, a, &create, &rep) == 0 && rep.created);
+        close_session(w, a, rep.inode.id, create.session);
+        create.base.flags = 0;
+        check(do_create(w, a, &create, &rep) == 0);
+        check(sessions_prune(w->meta, &none) == 0);
+        if (!is_made_again) check(drop(w, a, INODE_ROOT, "late", REMOVE_FILE, 0) == 0);
+        create.base = base_of(w, 0);
+    }
+    struct open_request open = {
+        .base = base_of(w, 0), .inode = rep.inode.id, .access = ACCESS_WRITE, .session = { 6, 6 }
+    };
+    open.base.flags = META_SENT_AGAIN;
+    check(on_open(w->meta, &call, &open, &rep) == 0);
+    check(on_open(w->meta, &call, &open, &rep) == 0);
+    close_session(w, a, open.inode, open.session);
+    open.base.flags = 0;
+    check(on_open(w->meta, &call, &open, &rep) == 0);
+    check(sessions_prune(w->meta, &none) == 0);
+    check(drop(w, a, INODE_ROOT, "late", REMOVE_FILE, 0) == 0);
+}
+
 /* Retries that come when others have gone on: what was executed is not executed again. */
 static void rules_of_late_retries(struct world *w, struct arena *a)
 {
@@ -328,9 +372,9 @@ static int rules_main(void *arg)
 {
     struct world *w = arg;
     static void (*const rules[])(struct world *, struct arena *) = {
-        rules_of_access,       rules_of_truncate,    rules_of_sessions,     rules_of_dead_clients,
-        rules_of_late_retries, rules_of_late_firsts, rules_of_access_times, rules_of_trees,
-        rules_of_xattrs,       rules_of_names
+        rules_of_access,       rules_of_truncate,    rules_of_sessions,   rules_of_dead_clients,
+        rules_of_late_retries, rules_of_late_firsts, rules_of_late_opens, rules_of_access_times,
+        rules_of_trees,        rules_of_xattrs,      rules_of_names
     };
     for (size_t i = 0; i < ARRAY_SIZE(rules); i++) {
         cleanup_arena_ struct arena a = { 0 };

@@ -46,13 +46,7 @@ static int open_txn(struct kv_txn *txn, void *arg)
         inode_store(txn, op->arena, &rep->inode);
         idem_store(txn, op, &rep->inode, 0);
     }
-    if (!uuid_is_zero(req->session)) {
-        struct meta_key key = key_session(req->inode, &req->session);
-        struct stored_session s = { .client = op->base->client,
-                                    .opened_ns = op->now_ns,
-                                    .writes = writes };
-        kv_set(txn, meta_key_bytes(&key), RECORD_ENCODE(op->arena, stored_session, &s));
-    }
+    session_store(txn, op, &rep->inode, &req->session, writes);
     return 0;
 }
 
