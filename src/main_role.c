@@ -335,6 +335,22 @@ static int take_config(void *arg, struct node *node, struct bytes toml, enum con
     return 0;
 }
 
+static int try_config(void *arg, struct bytes toml, bool is_hot, struct arena *arena,
+                      const char **ret_error)
+{
+    const struct role_start *start = arg;
+    struct toml_value root;
+    void *copy = copy_settings(start->role, arena, start->joined);
+    int r = toml_parse(arena, toml, &root, ret_error);
+    if (r >= 0 && is_hot) r = settings_update(start->table, copy, arena, &root, ret_error);
+    if (r >= 0 && !is_hot) r = settings_check_template(start->table, arena, &root, ret_error);
+    if (r >= 0 && !is_hot) r = settings_load(start->table, copy, arena, &root, ret_error);
+    if (r >= 0) r = check_joined(start->role, copy, arena, ret_error);
+    for (const struct setting *s = start->table; r == 0 && s->key; s++)
+        if (!settings_equal(s, start->joined, copy)) r = 1;
+    return r;
+}
+
 static bool is_secret(const char *key)
 {
     return strcmp(key, "cluster_key") == 0 || strcmp(key, "token") == 0;
@@ -364,6 +380,7 @@ struct node *role_node_new(struct role_start *start, struct loop *loop)
     /* From here on points are counted, and can be listed. */
     if (node->allows_faults) node->faults = fault_table_new();
     node->take_config = take_config;
+    node->try_config = try_config;
     node->show_config = show_config;
     node->config_arg = start;
     return node;

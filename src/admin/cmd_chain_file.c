@@ -192,6 +192,72 @@ static int run_dump_chain_table(struct admin *a, const struct arguments *args)
     return r;
 }
 
+static const struct argument_spec dump_chains_spec[] = {
+    { "prefix", NULL, ARG_TEXT, true, "of the files' names" },
+    { NULL, NULL, ARG_FLAG, false, NULL },
+};
+
+static int compare_chains(const void *x, const void *y)
+{
+    const struct chain_info *a = *(const struct chain_info *const *)x,
+                            *b = *(const struct chain_info *const *)y;
+    return (a->chain_id > b->chain_id) - (a->chain_id < b->chain_id);
+}
+
+/* Those with @width targets, as upload-chains takes them; copied, since the routing changes while
+ * files are written. */
+static char *chains_text(struct admin *a, const struct chain_info **chains, size_t count,
+                         uint32_t width, uint32_t *ret_rows)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    check(out != NULL);
+    fputs("ChainId", out);
+    for (uint32_t i = 0; i < width; i++)
+        fputs(",TargetId", out);
+    fputc('\n', out);
+    *ret_rows = 0;
+    for (size_t c = 0; c < count; c++) {
+        if (chains[c]->members.count != width) continue;
+        fprintf(out, "%u", chains[c]->chain_id);
+        for (uint32_t i = 0; i < width; i++)
+            fprintf(out, ",%llu", (unsigned long long)chains[c]->members.items[i].target_id);
+        fputc('\n', out);
+        ++*ret_rows;
+    }
+    fclose(out);
+    char *copy = arena_text(&a->arena, bytes_of(text, size));
+    free(text);
+    return copy;
+}
+
+static int run_dump_chains(struct admin *a, const struct arguments *args)
+{
+    int r = admin_need_mgmtd(a);
+    if (r < 0) return r;
+    const char *prefix = argument_text(args, "prefix", "");
+    const struct map *all = &admin_routing(a)->chains;
+    const struct chain_info *chain,
+        **chains = arena_array(&a->arena, const struct chain_info *, all->count);
+    char *texts[CHAIN_TARGET_COUNT_MAX + 1] = { NULL };
+    uint32_t rows[CHAIN_TARGET_COUNT_MAX + 1] = { 0 };
+    size_t at = 0, count = 0;
+    while ((chain = map_next(all, &at)))
+        chains[count++] = chain;
+    qsort(chains, count, sizeof *chains, compare_chains);
+    for (uint32_t width = 1; width <= CHAIN_TARGET_COUNT_MAX; width++)
+        texts[width] = chains_text(a, chains, count, width, &rows[width]);
+    for (uint32_t width = 1; width <= CHAIN_TARGET_COUNT_MAX; width++) {
+        if (rows[width] == 0) continue;
+        const char *path = arena_printf(&a->arena, "%s.%u", prefix, width);
+        r = dump_text(a, path, texts[width], strlen(texts[width]));
+        if (r < 0) return r;
+        admin_say(a, "Dump %u chains to %s succeeded", rows[width], path);
+    }
+    return count ? 0 : admin_fail(a, -ERR_MGMTD_CHAIN_NOT_FOUND, "there are no chains");
+}
+
 const struct command_spec chain_file_commands[] = {
     { "upload-chains", run_upload_chains, upload_chains_spec,
       "Makes the chains of a CSV file; those that exist must have the same targets.\n"
@@ -200,5 +266,8 @@ const struct command_spec chain_file_commands[] = {
       "Makes a chain table, or its next version if the chains differ.\n"
       "  upload-chain-table --desc stage 1 output/generated_chain_table.csv" },
     { "dump-chain-table", run_dump_chain_table, dump_table_spec, "Writes a chain table as CSV." },
+    { "dump-chains", run_dump_chains, dump_chains_spec,
+      "Writes all chains as upload-chains takes them, a file for each number of replicas.\n"
+      "  dump-chains chains.csv" },
     { NULL, NULL, NULL, NULL },
 };

@@ -91,7 +91,7 @@ static const struct argument_spec read_spec[] = {
     { NULL, NULL, ARG_FLAG, false, NULL },
 };
 
-static int parse_mode(struct admin *a, const char *text, struct read_options *ret)
+int read_mode_parse(struct admin *a, const char *text, struct read_options *ret)
 {
     static const struct {
         const char *name;
@@ -162,7 +162,7 @@ static int run_read_file(struct admin *a, const struct arguments *args)
                                .left = argument_number(args, "--length", UINT64_MAX),
                                .is_verbose = argument_flag(args, "--verbose"),
                                .is_hex = argument_flag(args, "--hex") };
-    int r = parse_mode(a, argument_text(args, "--mode", NULL), &reading.options);
+    int r = read_mode_parse(a, argument_text(args, "--mode", NULL), &reading.options);
     if (r >= 0) r = file_of(a, path, &reading.inode);
     if (r < 0) return r;
     if (argument_flag(args, "--stat")) inode_print(a, &reading.inode, INODE_LAYOUT);

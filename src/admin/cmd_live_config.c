@@ -2,6 +2,7 @@
  * configuration that came to one. */
 #include "admin/commands.h"
 
+#include "admin/node_calls.h"
 #include "client/names.h"
 #include "proto/core.h"
 
@@ -14,43 +15,24 @@ static const struct argument_spec hot_update_spec[] = {
     { NULL, NULL, ARG_FLAG, false, NULL },
 };
 
-static int compare_ids(const void *a, const void *b)
-{
-    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-    return (x > y) - (x < y);
-}
-
 /* One row each; the first failure is the result, without another line. */
 static int update_type(struct admin *a, uint8_t type, const struct hot_update_request *q)
 {
     static const char *const headers[] = { "NodeId", "Result" };
-    int r = admin_need_mgmtd(a), result = 0;
-    if (r < 0) return r;
-    const struct routing *routing = admin_routing(a);
-    uint32_t *ids = arena_array(&a->arena, uint32_t, routing->nodes.count), count = 0;
-    const struct node_info *node;
-    size_t at = 0;
-    while ((node = map_next(&routing->nodes, &at))) {
-        bool is_up = node->status == NODE_PRIMARY_MGMTD || node->status == NODE_HEARTBEAT_CONNECTED;
-        if (node->type == type && is_up) ids[count++] = node->node_id;
-    }
-    qsort(ids, count, sizeof *ids, compare_ids);
+    struct node_brief *nodes = NULL;
+    uint32_t count;
+    int result = nodes_of_type(a, type, &nodes, &count);
+    if (result < 0) return result;
     struct print_table t;
     table_begin(&t, &a->printer, ARRAY_SIZE(headers), headers);
     for (uint32_t i = 0; i < count; i++) {
-        struct net_address address;
         struct empty_record none;
-        const char *why = NULL;
-        struct rpc_options options = { .arena = &a->arena,
-                                       .timeout_ns = a->settings->timeout_ns,
-                                       .ret_error_text = &why };
-        r = routing_address(admin_routing(a), ids[i], &address);
-        if (r >= 0) {
-            struct rpc_target to = { mgmtd_client_pool(a->mgmtd), &address, RPC_CONTROL };
-            r = core_hot_update_config(to, &options, q, &none);
-        }
-        table_cell(&t, "%u", ids[i]);
-        table_cell(&t, "%s", r < 0 ? why ?: error_sentence(r) : "success");
+        const char *why = "success";
+        if (!nodes[i].is_up) continue;
+        int r = node_try(a, nodes[i].node_id, &core_service, RPC_METHOD(core, hot_update_config), q,
+                         &none, &why);
+        table_cell(&t, "%u", nodes[i].node_id);
+        table_cell(&t, "%s", why);
         if (r < 0 && result == 0) result = r;
     }
     table_end(&t);
@@ -79,6 +61,76 @@ static int run_hot_update(struct admin *a, const struct arguments *args)
     r = core_call(a, args, RPC_METHOD(core, hot_update_config), &q, &none);
     if (r >= 0) admin_say(a, "Succeed");
     return r;
+}
+
+static const struct argument_spec verify_spec[] = {
+    { "--type", "-t", ARG_TEXT, true, "MGMTD, META, STORAGE or FUSE" },
+    { "--file", "-f", ARG_TEXT, true, "a TOML file" },
+    { "--verbose", NULL, ARG_FLAG, false, "a row for each node" },
+    { NULL, NULL, ARG_FLAG, false, NULL },
+};
+
+/* "Changed", "Unchanged", or why not. */
+static const char *verdict(struct admin *a, uint8_t is_changed, uint32_t status, struct bytes error)
+{
+    char code[64];
+    if (status == 0) return is_changed ? "Changed" : "Unchanged";
+    return arena_printf(&a->arena, "%s: %.*s", error_to_text(-(int)status, code, sizeof code),
+                        (int)error.size, (const char *)error.base);
+}
+
+struct verifying {
+    uint32_t total, cold_changed, cold_failed, hot_changed, hot_failed;
+    int first_error;
+};
+
+static void verify_node(struct admin *a, uint32_t node_id, const struct hot_update_request *q,
+                        struct verifying *v, struct print_table *t)
+{
+    struct verify_config_reply rep = { 0 };
+    const char *why = "";
+    v->total++;
+    int r = node_try(a, node_id, &core_service, RPC_METHOD(core, verify_config), q, &rep, &why);
+    if (r < 0) {
+        rep.cold_status = rep.hot_status = (uint32_t)-r;
+        rep.cold_error = rep.hot_error = bytes_of_text(why);
+    }
+    v->cold_changed += rep.cold_status == 0 && rep.cold_changed;
+    v->cold_failed += rep.cold_status != 0;
+    v->hot_changed += rep.hot_status == 0 && rep.hot_changed;
+    v->hot_failed += rep.hot_status != 0;
+    if (rep.cold_status && v->first_error == 0) v->first_error = -(int)rep.cold_status;
+    table_cell(t, "%u", node_id);
+    table_cell(t, "%s", verdict(a, rep.cold_changed, rep.cold_status, rep.cold_error));
+    table_cell(t, "%s", verdict(a, rep.hot_changed, rep.hot_status, rep.hot_error));
+}
+
+static int run_verify_config(struct admin *a, const struct arguments *args)
+{
+    static const char *const headers[] = { "NodeId", "Cold Start", "Hot Update" };
+    struct hot_update_request q = { 0 };
+    struct verifying v = { 0 };
+    struct node_brief *nodes = NULL;
+    uint32_t count;
+    int type = config_type_parse(a, argument_text(args, "--type", ""));
+    if (type < 0) return type;
+    int r = config_file_read(a, argument_text(args, "--file", ""), &q.content);
+    if (r >= 0) r = nodes_of_type(a, (enum node_type)type, &nodes, &count);
+    if (r < 0) return r;
+    struct print_table t;
+    table_begin(&t, &a->printer, ARRAY_SIZE(headers), headers);
+    for (uint32_t i = 0; i < count; i++)
+        if (nodes[i].is_up) verify_node(a, nodes[i].node_id, &q, &v, &t);
+    if (argument_flag(args, "--verbose")) {
+        table_end(&t);
+    } else {
+        table_drop(&t);
+        admin_say(a,
+                  "total=%u verify_cold_changed=%u verify_cold_failed=%u verify_hot_changed=%u "
+                  "verify_hot_failed=%u",
+                  v.total, v.cold_changed, v.cold_failed, v.hot_changed, v.hot_failed);
+    }
+    return v.first_error;
 }
 
 static const struct argument_spec record_spec[] = {
@@ -122,5 +174,10 @@ const struct command_spec live_config_commands[] = {
       "  hot-update-config -t STORAGE -f resync.toml" },
     { "get-last-config-update-record", run_get_record, record_spec,
       "Says what a node made of the last configuration that came to it." },
+    { "verify-config", run_verify_config, verify_spec,
+      "Asks every connected node of a type what it would make of a configuration, at its next "
+      "start "
+      "and now;\nnothing is changed. It fails if a node could not start with it.\n"
+      "  verify-config -t STORAGE -f storage_main.toml --verbose" },
     { NULL, NULL, NULL, NULL },
 };

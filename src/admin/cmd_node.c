@@ -252,6 +252,29 @@ static int run_set_node_tags(struct admin *a, const struct arguments *args)
     return 0;
 }
 
+static const struct argument_spec refresh_spec[] = {
+    { "--force", "-f", ARG_FLAG, false, "accepted: what is held here is always compared" },
+    { NULL, NULL, ARG_FLAG, false, NULL },
+};
+
+/* Changes are pushed to us; this waits until what the primary has now has arrived. */
+static int run_refresh_routing(struct admin *a, const struct arguments *args)
+{
+    int r = admin_need_mgmtd(a);
+    if (r < 0) return r;
+    struct get_routing_request q = { .cluster_id = bytes_of_text(a->settings->cluster_id) };
+    struct get_routing_reply rep = { 0 };
+    r = admin_mgmtd(a, RPC_METHOD(mgmtd, get_routing), &q, &rep);
+    FIBER_TIMEOUT(a->settings->timeout_ns);
+    while (r >= 0 && admin_routing(a)->version < rep.version) {
+        r = routing_wait_newer(admin_routing(a), admin_routing(a)->version);
+        if (r < 0)
+            return admin_fail(a, r, "the routing of version %llu did not arrive",
+                              (unsigned long long)rep.version);
+    }
+    return r;
+}
+
 const struct command_spec node_commands[] = {
     { "list-nodes", run_list_nodes, no_spec,
       "Lists the services of the cluster.\n  list-nodes --json" },
@@ -267,5 +290,8 @@ const struct command_spec node_commands[] = {
       "disable-node 1003" },
     { "set-node-tags", run_set_node_tags, tags_spec,
       "Changes a node's tags.\n  set-node-tags -n 1001 update zone=a" },
+    { "refresh-routing-info", run_refresh_routing, refresh_spec,
+      "Waits until this tool has the routing that the primary has now. Later commands of the same "
+      "line see it." },
     { NULL, NULL, NULL, NULL },
 };

@@ -57,6 +57,9 @@ static const struct argument_spec create_many_spec[] = {
     { "--node-id", NULL, ARG_U32, true, "" },
     { "--disk-index", NULL, ARG_U32S, true, "one or more" },
     { "--allow-existing-target", NULL, ARG_FLAG, false, "" },
+    { "--add-chunk-size", NULL, ARG_FLAG, false, "accepted and without effect" },
+    { "--use-new-chunk-engine", NULL, ARG_FLAG, false,
+      "accepted and without effect: there is one engine" },
     { NULL, NULL, ARG_FLAG, false, NULL },
 };
 

@@ -1,6 +1,8 @@
 /* cmd_user.c - users and their tokens, and as whom the tool acts. */
 #include "admin/commands.h"
 
+#include "admin/node_calls.h"
+#include "client/names.h"
 #include "cluster/token.h"
 #include "cluster/users.h"
 #include "loop/file.h"
@@ -334,6 +336,41 @@ static int run_decode_user_token(struct admin *a, const struct arguments *args)
     return 0;
 }
 
+static const struct argument_spec drop_cache_spec[] = {
+    { "--uid", "-u", ARG_U32, false, "only of this user" },
+    { "--all", "-a", ARG_FLAG, false, "of all users" },
+    { NULL, NULL, ARG_FLAG, false, NULL },
+};
+
+static int run_drop_user_cache(struct admin *a, const struct arguments *args)
+{
+    static const char *const headers[] = { "NodeId", "Status", "Desc" };
+    bool has_uid = argument(args, "--uid")->is_set, all = argument_flag(args, "--all");
+    if (has_uid == all)
+        return admin_fail(a, -ERR_WRONG_USAGE, "exactly one of --uid and --all is needed");
+    struct drop_user_cache_request q = { (uint32_t)argument_number(args, "--uid", 0), all };
+    uint32_t count;
+    struct node_brief *nodes = NULL;
+    int first = nodes_of_type(a, NODE_META, &nodes, &count);
+    if (first < 0) return first;
+    struct print_table t;
+    table_begin(&t, &a->printer, ARRAY_SIZE(headers), headers);
+    for (uint32_t i = 0; i < count; i++) {
+        bool is_up = nodes[i].is_up;
+        struct empty_record none;
+        const char *why = "";
+        int r = is_up ? node_try(a, nodes[i].node_id, &meta_service,
+                                 RPC_METHOD(meta, drop_user_cache), &q, &none, &why)
+                      : 0;
+        table_cell(&t, "%u", nodes[i].node_id);
+        table_cell(&t, "%s", !is_up ? "Skip" : r < 0 ? "Failed" : "Succeed");
+        table_cell(&t, "%s", is_up ? why : node_status_name(nodes[i].status));
+        if (first >= 0 && r < 0) first = r;
+    }
+    table_end(&t);
+    return first;
+}
+
 const struct command_spec user_commands[] = {
     { "user-add", run_user_add, user_add_spec,
       "Adds a user and shows its token. The first one must be an admin.\n  user-add --root --admin "
@@ -350,5 +387,8 @@ const struct command_spec user_commands[] = {
       "Acts as another user from here on (root tokens only)." },
     { "current-user", run_current_user, no_spec, "Shows as whom commands act." },
     { "decode-user-token", run_decode_user_token, token_spec, "Shows whose token it is." },
+    { "drop-user-cache", run_drop_user_cache, drop_cache_spec,
+      "Lets the metadata services forget what they keep of users. They keep nothing: rights travel "
+      "in\ncapabilities. It shows which of them answer.\n  drop-user-cache --all" },
     { NULL, NULL, NULL, NULL },
 };

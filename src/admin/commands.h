@@ -16,6 +16,11 @@ extern const struct command_spec stat_commands[];
 extern const struct command_spec data_commands[];
 extern const struct command_spec checksum_commands[];
 extern const struct command_spec fault_commands[];
+extern const struct command_spec meta_commands[];
+extern const struct command_spec tree_commands[];
+extern const struct command_spec fill_commands[];
+extern const struct command_spec bench_commands[];
+extern const struct command_spec read_bench_commands[];
 
 extern const struct command_spec live_config_commands[];
 
@@ -33,6 +38,8 @@ int nodes_fetch(struct admin *a, const struct node_info **ret,
                 size_t *ret_count) fiber_fn must_check;
 /* OK, LOW (below 4 % free, as the storage tells it in its heartbeats), FULL or FAILED. */
 const char *disk_state_name(const struct disk_info *disk);
+/* Which replica is read: of --mode; NULL: any. Failures are printed. */
+int read_mode_parse(struct admin *a, const char *text, struct read_options *ret) must_check;
 
 enum inode_details { INODE_LAYOUT = 1, INODE_CHAINS = 2 };
 /* The block of stat, with what @details says of the layout. */

@@ -40,6 +40,26 @@ static int on_hot_update_config(void *self, struct rpc_call *call,
     return r < 0 ? rpc_fail(call, r, "%s", error) : 0;
 }
 
+static int on_verify_config(void *self, struct rpc_call *call,
+                            const struct hot_update_request *request,
+                            struct verify_config_reply *reply)
+{
+    const struct node *node = self;
+    int r = check_caller(call);
+    if (r < 0) return r;
+    if (!node->try_config) return rpc_fail(call, -ERR_NOT_IMPLEMENTED, "no settings to change");
+    const char *error = "";
+    r = node->try_config(node->config_arg, request->content, false, call->arena, &error);
+    reply->cold_changed = r > 0;
+    reply->cold_status = r < 0 ? (uint32_t)-r : 0;
+    reply->cold_error = bytes_of_text(r < 0 ? error : "");
+    r = node->try_config(node->config_arg, request->content, true, call->arena, &error);
+    reply->hot_changed = r > 0;
+    reply->hot_status = r < 0 ? (uint32_t)-r : 0;
+    reply->hot_error = bytes_of_text(r < 0 ? error : "");
+    return 0;
+}
+
 static int on_get_last_config_update(void *self, struct rpc_call *call,
                                      const struct empty_record *request,
                                      struct config_update_reply *reply)

@@ -43,9 +43,13 @@ struct node {
      * log. NULL: there is nothing to configure. Set by whoever runs the node's role. */
     int (*take_config)(void *arg, struct node *node, struct bytes toml, enum config_source source,
                        struct arena *arena, const char **ret_error);
+    /* What would become of a configuration, at the next start or (@is_hot) now: 1 when a setting
+     * would change, 0 when none, or an error with *ret_error (arena). Changes nothing. */
+    int (*try_config)(void *arg, struct bytes toml, bool is_hot, struct arena *arena,
+                      const char **ret_error);
     /* The settings as TOML without secrets (arena), or NULL. */
     const char *(*show_config)(void *arg, struct arena *arena);
-    void *config_arg;     /* of both */
+    void *config_arg;     /* of these */
     /* Whether the role can do its work now, with one line that says so or what is missing (arena).
      * Set by the role itself while it serves; NULL: it runs, more is not known. */
     bool (*check_health)(void *arg, struct arena *arena, const char **ret_text) fiber_fn;

@@ -19,6 +19,15 @@ WIRE_RECORD(core_metrics_reply, CORE_METRICS_REPLY)
 #define HOT_UPDATE_REQUEST(F) F(text, content, "settings to change, as TOML")
 WIRE_RECORD(hot_update_request, HOT_UPDATE_REQUEST)
 
+#define VERIFY_CONFIG_REPLY(F)                                                                     \
+    F(u8, cold_changed, "1: a start with it would change a setting")                               \
+    F(u32, cold_status, "0, or why it could not start with it")                                    \
+    F(text, cold_error, "the same as a sentence")                                                  \
+    F(u8, hot_changed, "1: taking it over now would change a setting")                             \
+    F(u32, hot_status, "0, or why it would be refused now")                                        \
+    F(text, hot_error, "")
+WIRE_RECORD(verify_config_reply, VERIFY_CONFIG_REPLY)
+
 #define CONFIG_UPDATE_REPLY(F)                                                                     \
     F(text, name, "of the node, e.g. storage-1001")                                                \
     F(u64, wall_ns, "when the last configuration came; 0: none has")                               \
@@ -59,6 +68,7 @@ WIRE_RECORD(core_fault_filter, CORE_FAULT_FILTER)
     M(s, 4, hot_update_config, hot_update_request, empty_record)                                   \
     M(s, 5, get_last_config_update, empty_record, config_update_reply)                             \
     M(s, 6, get_health, empty_record, core_health_reply)                                           \
+    M(s, 7, verify_config, hot_update_request, verify_config_reply)                                \
     M(s, 20, get_metrics, empty_record, core_metrics_reply)                                        \
     M(s, 30, add_fault, core_fault, empty_record)                                                  \
     M(s, 31, list_faults, empty_record, core_faults_reply)                                         \
