@@ -21,13 +21,8 @@
 #include "main_tool.h"
 #include "proto/core.h"
 #include <errno.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <sys/statvfs.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 static const char tool[] = "c3fs health";
@@ -217,32 +212,12 @@ static int ask_server(struct health *h)
 
 /* ---- mounts ---- */
 
-/* The errno of statfs() on @path, -1 when there was no answer in time. The process that waits for
- * the kernel is given up then. */
-static int statfs_errno(const char *path, uint64_t timeout_ns)
-{
-    int status = 0;
-    pid_t pid = fork();
-    if (pid < 0) return errno;
-    if (pid == 0) {
-        struct statvfs st;
-        _exit(statvfs(path, &st) == 0 ? 0 : errno & 0xff);
-    }
-    struct pollfd ended = { .fd = (int)syscall(SYS_pidfd_open, pid, 0), .events = POLLIN };
-    if (ended.fd < 0) return errno;
-    bool is_answered = poll(&ended, 1, (int)(timeout_ns / MSEC)) == 1;
-    close(ended.fd);
-    if (!is_answered) kill(pid, SIGKILL);
-    if (is_answered) waitpid(pid, &status, 0);
-    return is_answered && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
-
 static int ask_mount(struct health *h)
 {
     const char *path = h->address ?: text_setting(h, "mountpoint");
     if (!mount_is_ours(path)) return conclude(h, false, "nothing of c3fs is mounted at %s", path);
-    int eno = statfs_errno(path, h->timeout_ns);
-    if (eno == -1)
+    int eno = mount_ask(path, h->timeout_ns);
+    if (eno == ETIMEDOUT)
         return conclude(h, h->only_alive,
                         "%s does not answer within %.1f s: its servers are away, "
                         "or it hangs",

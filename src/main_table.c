@@ -5,6 +5,7 @@
 #include "fuse/fuse.h"
 #include "main_admin.h"
 #include "main_docs.h"
+#include "main_doctor.h"
 #include "main_entrypoint.h"
 #include "main_health.h"
 #include "main_placement.h"
@@ -113,6 +114,8 @@ const struct command command_table[] = {
       entrypoint_main },
     { "config-docs", NULL, "shows all settings of all roles as Markdown", config_docs_main },
     { "health", NULL, "asks a running service whether it can do its work", health_main },
+    { "doctor", NULL, "names what is wrong on this host, and the remedy", doctor_main },
+    { "devices", NULL, "lists RDMA devices and their network interfaces", devices_main },
     { "run", NULL, "runs several roles in one process: ROLE:FILE...", run_main },
     { .name = NULL },
 };

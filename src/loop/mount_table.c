@@ -1,10 +1,16 @@
 /* mount_table.c - /proc/self/mounts, and umount by root or by fusermount3. */
 #include "loop/mount_table.h"
 
+#include "base/units.h"
+
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/mount.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -63,6 +69,24 @@ bool mount_answers(const char *path)
     if (fd < 0) return errno != ENOTCONN && errno != ECONNABORTED;
     close(fd);
     return true;
+}
+
+int mount_ask(const char *path, uint64_t timeout_ns)
+{
+    int status = 0;
+    pid_t pid = fork();
+    if (pid < 0) return errno;
+    if (pid == 0) {
+        struct statvfs st;
+        _exit(statvfs(path, &st) == 0 ? 0 : errno & 0xff);
+    }
+    struct pollfd ended = { .fd = (int)syscall(SYS_pidfd_open, pid, 0), .events = POLLIN };
+    if (ended.fd < 0) return errno;
+    bool is_answered = poll(&ended, 1, (int)(timeout_ns / MSEC)) == 1;
+    close(ended.fd);
+    if (!is_answered) kill(pid, SIGKILL);
+    if (is_answered) waitpid(pid, &status, 0);
+    return is_answered && WIFEXITED(status) ? WEXITSTATUS(status) : ETIMEDOUT;
 }
 
 /* For users who may not call umount(). */

@@ -11,6 +11,9 @@ const char *mount_type(const char *path, struct arena *arena);
 bool mount_is_ours(const char *path);
 /* Does the topmost mount of ours at @path have a daemon? Waits for its answer. */
 bool mount_answers(const char *path);
+/* The errno of statfs() on @path: 0 when it answered, ETIMEDOUT when not within @timeout_ns. Asked
+ * by another process, which is left behind when it hangs. */
+int mount_ask(const char *path, uint64_t timeout_ns);
 /* Takes our mounts away from @path, now for new users of the path and later for those who still
  * have a file open. False when one is left. */
 bool mount_clear(const char *path);

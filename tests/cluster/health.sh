@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # health.sh - c3fs health of each service: well, hung, dead, without its cluster manager, asked with
-# a wrong key, replaced by something else that listens; and of a mount.
+# a wrong key, replaced by something else that listens; and of a mount. c3fs doctor of this host.
 # test: quick, 90 s
 . "$(dirname "$0")/lib.sh"
 need_fuse
@@ -18,7 +18,8 @@ health_is() {
 expect() { health_is "$@" || fail "expected $*, got: $(cat "$TEST_DIR/health")"; }
 
 up --mgmtds 2
-port() { echo $((PORT_BASE + $1)); }
+base=$(status_json | python3 -c 'import json, sys; print(json.load(sys.stdin)["port_base"])')
+port() { echo $((base + $1)); }
 
 # The key of mgmtd and meta is in the store; a storage has it from a variable.
 wait_until 30 "a mgmtd leads" health_is 0 "is the primary\|stands by" mgmtd-1
@@ -69,10 +70,53 @@ expect 0 "no cluster manager answers" storage-1001 --alive
 kill -STOP $metas
 expect 1 "does not answer within 0.5 s" fuse --timeout 500ms
 expect 0 "does not answer within 0.5 s" fuse --timeout 500ms --alive
+# doctor STATE CHECK TEXT OPTION...: that line is in what it finds.
+doctor() {
+    local state=$1 check=$2 text=$3
+    shift 3
+    "$C3FS" doctor --json "$@" >"$TEST_DIR/doctor" 2>&1 || [ $? = 1 ] ||
+        fail "doctor $*: $(cat "$TEST_DIR/doctor")"
+    grep -F "\"Check\": \"$check\", \"State\": \"$state\"" "$TEST_DIR/doctor" |
+        grep -qF -- "$text" ||
+        fail "doctor $*: no '$check' is $state with '$text' in: $(cat "$TEST_DIR/doctor")"
+}
+doctor BAD "mounted $mount" "does not answer" --timeout 500ms
 # shellcheck disable=SC2086
 kill -CONT $managers $metas
 wait_until 60 "all is well again" health_is 0 "is mounted and answers" fuse
 wait_until 60 "the storage is well again" health_is 0 "serves 1 of 1" storage-1001
+
+# What is wrong on this host: the cluster's ports are taken, its managers reached.
+doctor ok "mounted $mount" answers
+doctor BAD "port $(port 0)" "Address already in use" --port "$(port 98)" "$(port 0)"
+doctor ok "port $(port 98)" free --port "$(port 98)" "$(port 0)"
+doctor ok "manager TCP://127.0.0.1:$(port 0)" "reached in" --mgmtd "TCP://127.0.0.1:$(port 0)"
+doctor BAD "manager TCP://127.0.0.1:$(port 98)" "nobody listens" \
+    --mgmtd "TCP://127.0.0.1:$(port 98)"
+doctor BAD "disk $TEST_DIR/none" "mkdir -p $TEST_DIR/none" --disk "$TEST_DIR/none"
+doctor BAD "disk $mount" "FUSE" --disk "$mount"
+if [ "$(id -u)" = 0 ]; then
+    mkdir "$TEST_DIR/disk"
+    # shellcheck disable=SC2016
+    unshare --mount bash -c '
+        mount -t tmpfs -o size=16m tmpfs "$TEST_DIR/disk"
+        "$C3FS" doctor --json --disk "$TEST_DIR/disk"
+        mount -o remount,ro "$TEST_DIR/disk"
+        "$C3FS" doctor --json --disk "$TEST_DIR/disk"
+        exit 0' >"$TEST_DIR/doctor" || fail "doctor of a tmpfs"
+    for text in '"warning", "Found": "tmpfs, 16 MiB free of 16 MiB: it is memory' \
+        '"BAD", "Found": "only 16 MiB are free"' 'Read-only file system", "Remedy": "mount it'; do
+        grep -qF "$text" "$TEST_DIR/doctor" || fail "$text: $(cat "$TEST_DIR/doctor")"
+    done
+fi
+(ulimit -Sn 256 && ! "$C3FS" doctor >"$TEST_DIR/doctor") || fail "256 open files are no problem"
+grep -q "^open files  *BAD  *256: too few$" "$TEST_DIR/doctor" || fail "$(cat "$TEST_DIR/doctor")"
+sys=$TEST_DIR/sys/class
+mkdir -p "$sys/infiniband/mlx5_0/ports/1/gid_attrs/ndevs" "$sys/net/eth0"
+echo eth0 >"$sys/infiniband/mlx5_0/ports/1/gid_attrs/ndevs/0"
+echo 1 >"$sys/net/eth0/carrier"
+[ "$("$C3FS" devices --sysfs "$TEST_DIR/sys")" = "mlx5_0 port 1 ==> eth0 (Up)" ] ||
+    fail "devices: $("$C3FS" devices --sysfs "$TEST_DIR/sys")"
 
 down >/dev/null
 expect 1 "nobody listens" storage-1001

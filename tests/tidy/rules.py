@@ -16,7 +16,7 @@ _CLIENT = _RPC + ["client"]
 _CLUSTER = _KV + ["client", "cluster"]
 _ROLE = _CLUSTER + ["config"]
 _ROLES = ["mgmtd", "meta", "storage", "fuse", "usrbio", "monitor", "admin", "placement",
-          "entrypoint"]
+          "entrypoint", "doctor"]
 
 LAYERS = {
     "base": [],
@@ -30,6 +30,7 @@ LAYERS = {
     "client": _RPC,
     "cluster": _CLUSTER,
     "placement": _BASE,
+    "doctor": _LOOP,
     "entrypoint": _LOOP + ["config"],
     "mgmtd": _ROLE,
     "meta": _ROLE,
@@ -81,6 +82,7 @@ ALLOWED = [
     ("seam", "src/kv/embedded_test_world.h", "*", "real processes, for the tests of the above"),
     ("seam", "src/storage/chunk_world.c", "getpid", "a directory of its own for a test"),
     ("seam", "src/supervisor/*.c", "*", "a process manager: it never runs on a loop"),
+    ("seam", "src/doctor/*.c", "*", "looks at the host itself, and no loop runs"),
     ("seam", "src/fuse/mount.c", "*", "the kernel's side of a mount, before the loop serves it"),
     ("seam", "src/main*.c", "*", "a process before its loop runs, and its signals"),
     ("seam", "src/kv/embedded_host.c", "*", "locks and processes of the host, which only it has"),
