@@ -209,32 +209,64 @@ static int run_disable_node(struct admin *a, const struct arguments *args)
 }
 
 static const struct argument_spec tags_spec[] = {
-    { "--node-id", "-n", ARG_U32, true, "number of the node" },
+    { "--node-id", "-n", ARG_U32, false, "number of the node" },
+    { "--client-hostname", "-u", ARG_TEXT, false, "name of a machine, for the clients on it" },
     { "mode", NULL, ARG_TEXT, true, "replace, update or remove" },
     { "tags", NULL, ARG_TEXTS, true, "k or k=v" },
     { NULL, NULL, ARG_FLAG, false, NULL },
 };
 
-static int run_set_node_tags(struct admin *a, const struct arguments *args)
+static int tag_mode_of(struct admin *a, const struct arguments *args, uint8_t *ret)
 {
     static const char *const modes[] = { "replace", "update", "remove" };
     const char *mode = argument_text(args, "mode", "");
-    const struct argument_value *words = argument(args, "tags");
-    struct set_node_tags_request q = { .node_id = (uint32_t)argument_number(args, "--node-id", 0),
-                                       .mode = UINT8_MAX };
-    struct node_reply rep = { 0 };
-    for (size_t i = 0; i < ARRAY_SIZE(modes); i++)
-        if (!strcmp(modes[i], mode)) q.mode = (uint8_t)i;
-    if (q.mode == UINT8_MAX)
-        return admin_fail(a, -ERR_INVALID_ARG, "mode: '%s' is none of replace, update, remove",
-                          mode);
-    q.tags = (struct tag_list){ arena_array(&a->arena, struct tag, words->count), words->count };
+    for (size_t i = 0; i < ARRAY_SIZE(modes); i++) {
+        if (strcmp(modes[i], mode) != 0) continue;
+        *ret = (uint8_t)i;
+        return 0;
+    }
+    return admin_fail(a, -ERR_INVALID_ARG, "mode: '%s' is none of replace, update, remove", mode);
+}
+
+static struct tag_list tags_of(struct admin *a, const struct argument_value *words)
+{
+    struct tag_list tags = { arena_array(&a->arena, struct tag, words->count), words->count };
     for (uint32_t i = 0; i < words->count; i++) {
         size_t key = strcspn(words->texts[i], "=");
-        q.tags.items[i].key = bytes_of(words->texts[i], key);
-        if (words->texts[i][key]) q.tags.items[i].value = bytes_of_text(words->texts[i] + key + 1);
+        tags.items[i].key = bytes_of(words->texts[i], key);
+        if (words->texts[i][key]) tags.items[i].value = bytes_of_text(words->texts[i] + key + 1);
     }
-    int r = admin_mgmtd(a, RPC_METHOD(mgmtd, set_node_tags), &q, &rep);
+    return tags;
+}
+
+static int set_host_tags(struct admin *a, const char *hostname, uint8_t mode,
+                         const struct tag_list *tags)
+{
+    struct set_host_tags_request q = { bytes_of_text(hostname), mode, *tags };
+    struct host_tags rep = { 0 };
+    int r = admin_mgmtd(a, RPC_METHOD(mgmtd, set_host_tags), &q, &rep);
+    if (r < 0) return r;
+    struct print_table t;
+    block_begin(&t, &a->printer);
+    block_row(&t, "Hostname", "%.*s", (int)rep.hostname.size, (const char *)rep.hostname.base);
+    block_row(&t, "NewTags", "%s", tags_text(a, &rep.tags));
+    table_end(&t);
+    return 0;
+}
+
+static int run_set_node_tags(struct admin *a, const struct arguments *args)
+{
+    struct set_node_tags_request q = { .node_id = (uint32_t)argument_number(args, "--node-id", 0) };
+    const char *hostname = argument_text(args, "--client-hostname", NULL);
+    struct node_reply rep = { 0 };
+    int r = tag_mode_of(a, args, &q.mode);
+    if (r < 0) return r;
+    if (!q.node_id == !hostname)
+        return admin_fail(a, -ERR_WRONG_USAGE,
+                          "exactly one of --node-id and --client-hostname is needed");
+    q.tags = tags_of(a, argument(args, "tags"));
+    if (hostname) return set_host_tags(a, hostname, q.mode, &q.tags);
+    r = admin_mgmtd(a, RPC_METHOD(mgmtd, set_node_tags), &q, &rep);
     if (r < 0) return r;
     struct print_table t;
     char when[32];
@@ -289,7 +321,10 @@ const struct command_spec node_commands[] = {
       "Keeps a node out, also after a restart, by its tag Disable; its targets go offline.\n  "
       "disable-node 1003" },
     { "set-node-tags", run_set_node_tags, tags_spec,
-      "Changes a node's tags.\n  set-node-tags -n 1001 update zone=a" },
+      "Changes the tags of a node, or of a machine for the clients on it. Clients of a machine\n"
+      "with the tag TrafficZone read from storages with the same one while these serve.\n"
+      "  set-node-tags -n 1001 update TrafficZone=a\n"
+      "  set-node-tags -u gpu-07 update TrafficZone=a" },
     { "refresh-routing-info", run_refresh_routing, refresh_spec,
       "Waits until this tool has the routing that the primary has now. Later commands of the same "
       "line see it." },

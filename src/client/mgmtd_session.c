@@ -30,6 +30,14 @@ static int login(struct mgmtd_client *c)
     return 0;
 }
 
+static void take_host_tags(struct mgmtd_client *c, const struct tag_list *tags)
+{
+    struct bytes zone = { 0 };
+    for (uint32_t i = 0; i < tags->count; i++)
+        if (bytes_equal_text(tags->items[i].key, ZONE_TAG)) zone = tags->items[i].value;
+    routing_set_zone(&c->routing, zone);
+}
+
 static int extend(struct mgmtd_client *c, bool is_ending)
 {
     struct mgmtd_session *session = &c->session;
@@ -46,6 +54,7 @@ static int extend(struct mgmtd_client *c, bool is_ending)
     if (reply.config_version > session->info.config_version)
         session->info.config_status = mgmtd_client_take_config(c, reply.config);
     session->info.config_version = reply.config_version;
+    take_host_tags(c, &reply.tags);
     return 0;
 }
 

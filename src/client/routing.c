@@ -46,6 +46,7 @@ static void forget_all(struct routing *r)
 void routing_done(struct routing *r)
 {
     forget_all(r);
+    free(r->zone);
     map_done(&r->nodes);
     map_done(&r->chains);
     map_done(&r->tables);
@@ -117,6 +118,22 @@ int routing_apply(struct routing *r, const struct get_routing_reply *parts, uint
 const struct node_info *routing_node(const struct routing *r, uint32_t node_id)
 {
     return map_get(&r->nodes, node_id);
+}
+
+void routing_set_zone(struct routing *r, struct bytes zone)
+{
+    free(r->zone);
+    r->zone = zone.size ? strndup((const char *)zone.base, zone.size) : NULL;
+}
+
+bool routing_is_near(const struct routing *r, uint32_t node_id)
+{
+    const struct node_info *node = r->zone ? routing_node(r, node_id) : NULL;
+    for (uint32_t i = 0; node && i < node->tags.count; i++) {
+        const struct tag *tag = &node->tags.items[i];
+        if (bytes_equal_text(tag->key, ZONE_TAG)) return bytes_equal_text(tag->value, r->zone);
+    }
+    return !r->zone;
 }
 
 const struct chain_info *routing_chain(const struct routing *r, uint32_t chain_id)

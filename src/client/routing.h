@@ -21,6 +21,7 @@ struct routing {
     struct map chains; /* u32 chain id -> struct chain_info * */
     struct map tables; /* table id << 32 | version -> struct chain_table * */
     struct map latest; /* table id -> struct chain_table *, the greatest version (borrowed) */
+    char *zone; /* "TrafficZone" of this client's machine, owned; NULL: none, all are as near */
     struct wait_queue changed; /* woken after every applied update */
 };
 
@@ -32,6 +33,10 @@ int routing_apply(struct routing *r, const struct get_routing_reply *parts,
                   uint32_t part_count) must_check;
 const struct node_info *routing_node(const struct routing *r, uint32_t node_id);
 const struct chain_info *routing_chain(const struct routing *r, uint32_t chain_id);
+/* @zone empty: none. */
+void routing_set_zone(struct routing *r, struct bytes zone);
+/* True when the node is in the zone of this client, or the client in none. */
+bool routing_is_near(const struct routing *r, uint32_t node_id);
 /* @version 0: the latest. */
 const struct chain_table *routing_table(const struct routing *r, uint32_t table_id,
                                         uint32_t version);

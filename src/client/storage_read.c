@@ -45,24 +45,30 @@ static bool is_tried(const struct reading *g, uint32_t at)
     return g->tried & (1u << at);
 }
 
-/* The serving ones that have not failed; of these only those whose nodes answer, if there are. */
+/* The lower, the better. */
+enum rank { NEAR, FAR, SHUNNED, RANK_COUNT };
+
+/* The serving ones that have not failed; of these the best: near, else anywhere, and those whose
+ * nodes do not answer only when there are no others. */
 static uint32_t list_candidates(struct storage_client *c, const struct chain_info *chain,
                                 const struct reading *g, uint32_t serving,
                                 uint32_t ret[CHAIN_TARGET_COUNT_MAX])
 {
-    uint32_t count = 0, shunned[CHAIN_TARGET_COUNT_MAX], shunned_count = 0;
+    uint32_t count = 0;
+    enum rank best = RANK_COUNT;
     uint64_t now = node_now_ns(c->node);
     for (uint32_t i = 0; i < MIN_OF(serving, (uint32_t)CHAIN_TARGET_COUNT_MAX); i++) {
         uint32_t node_id = chain->members.items[i].node_id;
         if (is_tried(g, i) || !node_id) continue;
-        if (client_peer(c, node_id)->shun_until_ns > now)
-            shunned[shunned_count++] = i;
-        else
-            ret[count++] = i;
+        enum rank rank = client_peer(c, node_id)->shun_until_ns > now ? SHUNNED
+                         : routing_is_near(c->routing, node_id)       ? NEAR
+                                                                      : FAR;
+        if (rank > best) continue;
+        if (rank < best) count = 0;
+        best = rank;
+        ret[count++] = i;
     }
-    if (count) return count;
-    memcpy(ret, shunned, shunned_count * sizeof *ret);
-    return shunned_count;
+    return count;
 }
 
 /* A candidate, the less loaded of two at random; UINT32_MAX for none. */

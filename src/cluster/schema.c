@@ -10,7 +10,7 @@
 /* ---- keys ---- */
 
 struct key {
-    uint8_t bytes[64];
+    uint8_t bytes[4 + HOST_NAME_BYTES_MAX];
     size_t size;
 };
 
@@ -109,6 +109,7 @@ UNTYPED(cluster_key_record)
 UNTYPED(lease_record)
 UNTYPED(counter_record)
 UNTYPED(node_info)
+UNTYPED(host_tags)
 UNTYPED(chain_info)
 UNTYPED(chain_table_part)
 UNTYPED(config_info)
@@ -145,6 +146,16 @@ void schema_clear_node(struct kv_txn *txn, uint32_t node_id)
 {
     struct key key = key_of_id("NODE", node_id);
     kv_clear(txn, key_bytes(&key));
+}
+
+int schema_set_host_tags(struct kv_txn *txn, const struct host_tags *v)
+{
+    if (v->hostname.size == 0 || v->hostname.size > HOST_NAME_BYTES_MAX) return -ERR_INVALID_ARG;
+    struct key key = key_of("UTGS", "");
+    key_put(&key, v->hostname.base, v->hostname.size);
+    if (v->tags.count) return value_set(txn, &key, put_host_tags, v);
+    kv_clear(txn, key_bytes(&key));
+    return 0;
 }
 
 int schema_set_chain(struct kv_txn *txn, const struct chain_info *v)
@@ -214,6 +225,28 @@ int schema_each_node(struct kv_txn *txn, int (*fn)(void *arg, const struct node_
 {
     struct each_node e = { .fn = fn, .arg = arg };
     int r = each_pair(txn, "NODE", &e.scratch, on_node, &e);
+    arena_done(&e.scratch);
+    return r;
+}
+
+struct each_host {
+    struct arena scratch;
+    int (*fn)(void *arg, const struct host_tags *v);
+    void *arg;
+};
+
+static int on_host(void *arg, const struct kv_pair *pair)
+{
+    struct each_host *e = arg;
+    struct host_tags v;
+    int r = value_decode(pair->value, &e->scratch, get_host_tags, &v, sizeof v);
+    return r < 0 ? r : e->fn(e->arg, &v);
+}
+
+int schema_each_host(struct kv_txn *txn, int (*fn)(void *arg, const struct host_tags *v), void *arg)
+{
+    struct each_host e = { .fn = fn, .arg = arg };
+    int r = each_pair(txn, "UTGS", &e.scratch, on_host, &e);
     arena_done(&e.scratch);
     return r;
 }

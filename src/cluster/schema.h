@@ -10,6 +10,7 @@
  *   SING RoutingInfoVersion                   counter_record: every routing version ever shown is
  *                                             at most this
  *   NODE <id BE32>                            node_info
+ *   UTGS <name of a machine>                  host_tags: of all clients on it
  *   CHIF <chain BE32>                         chain_info, with the place (node, disk) of each
  *                                             member
  *   CHIT <table BE32> <version BE32>          chain_table_part; old versions stay, files name
@@ -26,7 +27,12 @@
 #include "kv/kv.h"
 #include "proto/mgmtd.h"
 
-enum { SCHEMA_FORMAT = 1, CHAIN_TABLE_PART_CHAIN_COUNT = 20000, CONFIG_BYTES_MAX = 90000 };
+enum {
+    SCHEMA_FORMAT = 1,
+    CHAIN_TABLE_PART_CHAIN_COUNT = 20000,
+    CONFIG_BYTES_MAX = 90000,
+    HOST_NAME_BYTES_MAX = 64
+};
 
 #define CLUSTER_RECORD(F)                                                                          \
     F(text, cluster_id, "")                                                                        \
@@ -68,12 +74,17 @@ int schema_set_version_limit(struct kv_txn *txn, const struct counter_record *v)
 
 int schema_set_node(struct kv_txn *txn, const struct node_info *v) must_check;
 void schema_clear_node(struct kv_txn *txn, uint32_t node_id);
+/* Without tags the record goes. -ERR_INVALID_ARG: no name, or one longer than HOST_NAME_BYTES_MAX.
+ */
+int schema_set_host_tags(struct kv_txn *txn, const struct host_tags *v) must_check;
 int schema_set_chain(struct kv_txn *txn, const struct chain_info *v) must_check;
 int schema_set_table(struct kv_txn *txn, const struct chain_table *v) must_check;
 
 /* Calls @fn for each record in the order of keys; a failure of @fn ends it. Snapshot reads: for the
  * one who holds the lease, or tools. The record is valid during the call. */
 int schema_each_node(struct kv_txn *txn, int (*fn)(void *arg, const struct node_info *v),
+                     void *arg) fiber_fn must_check;
+int schema_each_host(struct kv_txn *txn, int (*fn)(void *arg, const struct host_tags *v),
                      void *arg) fiber_fn must_check;
 int schema_each_chain(struct kv_txn *txn, int (*fn)(void *arg, const struct chain_info *v),
                       void *arg) fiber_fn must_check;

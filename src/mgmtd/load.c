@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "cluster/schema.h"
+#include "mgmtd/tags.h"
 
 enum { VERSION_BLOCK = 1 << 20 };
 
@@ -47,6 +48,12 @@ static int load_node(void *arg, const struct node_info *v)
     return 0;
 }
 
+static int load_host(void *arg, const struct host_tags *v)
+{
+    hosts_put(arg, v);
+    return 0;
+}
+
 static int load_chain(void *arg, const struct chain_info *v)
 {
     struct state *s = arg;
@@ -81,6 +88,7 @@ static int load_in(struct kv_txn *txn, void *arg)
     s->version = op->version;
     s->version_limit = op->version_limit;
     int r = schema_each_node(txn, load_node, s);
+    if (r == 0) r = schema_each_host(txn, load_host, s);
     if (r == 0) r = schema_each_chain(txn, load_chain, s);
     if (r == 0) r = schema_each_table(txn, load_table, s);
     for (enum node_type type = 0; type < NODE_TYPE_MAX && r >= 0; type++) {

@@ -3,6 +3,7 @@
 #include "mgmtd/nodes.h"
 
 #include "cluster/schema.h"
+#include "mgmtd/tags.h"
 
 static int refuse(const char **ret_why, int r, const char *why)
 {
@@ -86,57 +87,14 @@ int nodes_unregister(struct state *s, const struct register_node_request *reques
 
 /* ---- tags ---- */
 
-static int find_tag(const struct tag_list *tags, struct bytes key)
-{
-    for (uint32_t i = 0; i < tags->count; i++) {
-        if (bytes_equal(tags->items[i].key, key)) return (int)i;
-    }
-    return -1;
-}
-
-static int apply_tags(struct arena *arena, const struct tag_list *old,
-                      const struct set_node_tags_request *request, struct tag_list *ret,
-                      const char **ret_why)
-{
-    struct tag_list new = { arena_array(arena, struct tag, old->count + request->tags.count), 0 };
-    if (request->mode > TAG_REMOVE) return refuse(ret_why, -ERR_INVALID_ARG, "unknown mode");
-    for (uint32_t i = 0; i < old->count && request->mode != TAG_REPLACE; i++) {
-        new.items[new.count++] = old->items[i];
-    }
-    for (uint32_t i = 0; i < request->tags.count; i++) {
-        struct tag tag = request->tags.items[i];
-        int at = find_tag(&new, tag.key);
-        if (tag.key.size == 0) return refuse(ret_why, -ERR_MGMTD_INVALID_TAG, "a tag needs a key");
-        if (request->mode == TAG_REMOVE && tag.value.size)
-            return refuse(ret_why, -ERR_MGMTD_INVALID_TAG,
-                          "a tag to remove is given without value");
-        if (request->mode == TAG_REMOVE) {
-            if (at >= 0) new.items[at] = new.items[--new.count];
-        } else if (at >= 0) {
-            new.items[at] = tag;
-        } else {
-            new.items[new.count++] = tag;
-        }
-    }
-    for (uint32_t i = 1; i < new.count; i++) {
-        struct tag tag = new.items[i];
-        uint32_t j = i;
-        for (; j > 0 && bytes_compare(new.items[j - 1].key, tag.key) > 0; j--) {
-            new.items[j] = new.items[j - 1];
-        }
-        new.items[j] = tag;
-    }
-    *ret = new;
-    return 0;
-}
-
 static int change_tags(struct state *s, struct arena *arena, struct member_node *node,
                        const struct set_node_tags_request *request, const char **ret_why)
 {
     struct node_info info = *node->info;
-    int r = apply_tags(arena, &node->info->tags, request, &info.tags, ret_why);
+    int r =
+        tags_apply(arena, &node->info->tags, request->mode, &request->tags, &info.tags, ret_why);
     if (r < 0) return r;
-    bool is_disabled = find_tag(&info.tags, BYTES_LITERAL("Disable")) >= 0;
+    bool is_disabled = tag_find(&info.tags, BYTES_LITERAL("Disable")) >= 0;
     if (is_disabled && info.status == NODE_PRIMARY_MGMTD)
         return refuse(ret_why, -ERR_INVALID_ARG, "the primary cannot be disabled");
     r = state_write(s, write_in, &info);

@@ -11,6 +11,7 @@
 #include "mgmtd/nodes.h"
 #include "mgmtd/routing_answer.h"
 #include "mgmtd/sessions.h"
+#include "mgmtd/tags.h"
 
 enum caller { ANYBODY, SERVER, MANAGER };
 
@@ -154,6 +155,14 @@ static int on_set_node_tags(void *self, struct rpc_call *call,
 {
     ENTER(MANAGER);
     r = nodes_set_tags(s, call->arena, request, &reply->node, &why);
+    return leave(m, call, r, why);
+}
+
+static int on_set_host_tags(void *self, struct rpc_call *call,
+                            const struct set_host_tags_request *request, struct host_tags *reply)
+{
+    ENTER(MANAGER);
+    r = hosts_set_tags(s, call->arena, request, reply, &why);
     return leave(m, call, r, why);
 }
 

@@ -2,6 +2,8 @@
  */
 #include "mgmtd/sessions.h"
 
+#include "mgmtd/tags.h"
+
 static struct bytes session_key(const struct uuid *client)
 {
     return bytes_of(client, sizeof *client);
@@ -24,11 +26,7 @@ static void take(struct state *s, struct session *session, const struct client_s
     session->info.hostname = arena_copy(&session->arena, said->hostname);
     session->info.desc = arena_copy(&session->arena, said->desc);
     session->info.release = arena_copy(&session->arena, said->release);
-    session->info.tags.items = arena_array(&session->arena, struct tag, said->tags.count);
-    for (uint32_t i = 0; i < said->tags.count; i++) {
-        session->info.tags.items[i].key = arena_copy(&session->arena, said->tags.items[i].key);
-        session->info.tags.items[i].value = arena_copy(&session->arena, said->tags.items[i].value);
-    }
+    session->info.tags = (struct tag_list){ 0 };
     session->info.last_extend_wall_ns = node_wall_ns(s->options.node);
     session->info.session_start_wall_ns = start ? start : session->info.last_extend_wall_ns;
     session->extended_ns = state_now_ns(s);
@@ -54,6 +52,7 @@ static void fill_reply(const struct state *s, const struct client_session *said,
     reply->timeout_ns = s->options.session_timeout_ns;
     reply->config_version = config->version;
     if (config->version > said->config_version) reply->config = config->content;
+    reply->tags = hosts_tags(s, said->hostname);
 }
 
 int sessions_extend(struct state *s, const struct extend_session_request *request,
@@ -93,6 +92,8 @@ void sessions_list(struct state *s, struct arena *arena, struct list_sessions_re
         arena_array(arena, struct client_session, s->sessions_by_id.count), 0
     };
     list_for_each (it, &s->sessions) {
-        reply->sessions.items[reply->sessions.count++] = list_entry(it, struct session, link)->info;
+        struct client_session *info = &reply->sessions.items[reply->sessions.count++];
+        *info = list_entry(it, struct session, link)->info;
+        info->tags = hosts_tags(s, info->hostname);
     }
 }

@@ -16,6 +16,7 @@ struct state *state_new(const struct state_options *options)
     uint64_t seed = node_random_u64(options->node);
     map_init(&s->targets, seed);
     map_init(&s->sessions_by_id, seed);
+    map_init(&s->hosts, seed);
     list_init(&s->changed);
     list_init(&s->dirty_chains);
     list_init(&s->sessions);
@@ -62,6 +63,12 @@ static void free_all(struct state *s)
     for (enum node_type type = 0; type < NODE_TYPE_MAX; type++) {
         free((void *)(uintptr_t)s->configs[type].content.base);
     }
+    at = 0;
+    struct held_host *host;
+    while ((host = map_next(&s->hosts, &at))) {
+        arena_done(&host->arena);
+        free(host);
+    }
     list_for_each_safe (it, &s->sessions) {
         struct session *session = list_entry(it, struct session, link);
         arena_done(&session->arena);
@@ -78,6 +85,7 @@ struct state *state_unref(struct state *s)
     index_done(&s->tables);
     map_done(&s->targets);
     map_done(&s->sessions_by_id);
+    map_done(&s->hosts);
     free(s);
     return NULL;
 }

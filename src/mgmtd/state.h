@@ -83,6 +83,12 @@ struct latest_config {
     struct bytes content, desc; /* owned, one allocation at content.base */
 };
 
+/* A machine's tags. */
+struct held_host {
+    struct arena arena; /* of tags */
+    struct host_tags tags;
+};
+
 struct session {
     struct list link; /* in state->sessions, oldest first */
     struct client_session info;
@@ -122,6 +128,7 @@ struct state {
     struct latest_config configs[NODE_TYPE_MAX];
     struct list sessions;
     struct map sessions_by_id; /* by the uuid's 16 bytes */
+    struct map hosts;          /* name of a machine -> struct held_host */
     struct fiber_mutex writer;
     struct wait_queue watchers; /* woken when shown_version grows, and at the end */
     struct event kick;          /* there is something to evaluate or to show */

@@ -30,6 +30,8 @@ enum public_state {
 };
 enum local_state { LOCAL_INVALID = 0, LOCAL_UPTODATE = 1, LOCAL_ONLINE = 2, LOCAL_OFFLINE = 4 };
 enum config_status { CONFIG_NORMAL, CONFIG_DIRTY, CONFIG_FAILED, CONFIG_UNKNOWN, CONFIG_STALE };
+/* Tags with a meaning. */
+#define ZONE_TAG "TrafficZone"
 enum tag_mode { TAG_REPLACE, TAG_UPSERT, TAG_REMOVE };
 enum chain_update_mode { CHAIN_ADD, CHAIN_REMOVE };
 enum { CHAIN_TARGET_COUNT_MAX = 16, CHAIN_TABLE_CHAIN_COUNT_MAX = 1 << 17 };
@@ -162,6 +164,16 @@ WIRE_RECORD(node_request, NODE_REQUEST)
 WIRE_RECORD(set_node_tags_request, SET_NODE_TAGS_REQUEST)
 #define NODE_REPLY(F) F(node_info, node, "")
 WIRE_RECORD(node_reply, NODE_REPLY)
+/* Of a machine, for the clients that run on it. */
+#define HOST_TAGS(F)                                                                               \
+    F(text, hostname, "")                                                                          \
+    F(tag_list, tags, "")
+WIRE_RECORD(host_tags, HOST_TAGS)
+#define SET_HOST_TAGS_REQUEST(F)                                                                   \
+    F(text, hostname, "")                                                                          \
+    F(u8, mode, "tag_mode")                                                                        \
+    F(tag_list, tags, "")
+WIRE_RECORD(set_host_tags_request, SET_HOST_TAGS_REQUEST)
 
 #define SET_CONFIG_REQUEST(F)                                                                      \
     F(u8, type, "node_type")                                                                       \
@@ -238,7 +250,7 @@ WIRE_RECORD(list_disks_reply, LIST_DISKS_REPLY)
     F(u64, last_extend_wall_ns, "set by mgmtd")                                                    \
     F(u64, config_version, "")                                                                     \
     F(u8, config_status, "")                                                                       \
-    F(tag_list, tags, "")
+    F(tag_list, tags, "of its host; set by mgmtd")
 WIRE_RECORD(client_session, CLIENT_SESSION)
 WIRE_LIST(client_session)
 #define EXTEND_SESSION_REQUEST(F)                                                                  \
@@ -250,7 +262,8 @@ WIRE_RECORD(extend_session_request, EXTEND_SESSION_REQUEST)
     F(u64, interval_ns, "until the next extension")                                                \
     F(u64, timeout_ns, "the session dies that long after its last extension")                      \
     F(u64, config_version, "")                                                                     \
-    F(text, config, "when newer than reported")
+    F(text, config, "when newer than reported")                                                    \
+    F(tag_list, tags, "of the client's host")
 WIRE_RECORD(extend_session_reply, EXTEND_SESSION_REPLY)
 #define LIST_SESSIONS_REPLY(F)                                                                     \
     F(u8, bootstrapping, "the list may be incomplete")                                             \
@@ -307,6 +320,7 @@ WIRE_RECORD(login_reply, LOGIN_REPLY)
     M(s, 13, set_node_tags, set_node_tags_request, node_reply)                                     \
     M(s, 14, unregister_node, register_node_request, empty_record)                                 \
     M(s, 15, set_chains, set_chains_request, empty_record)                                         \
+    M(s, 16, set_host_tags, set_host_tags_request, host_tags)                                      \
     M(s, 18, get_config_versions, empty_record, config_versions_reply)                             \
     M(s, 20, rotate_lastsrv, chain_request, chain_reply)                                           \
     M(s, 21, list_orphan_targets, empty_record, orphan_targets_reply)                              \

@@ -3,9 +3,11 @@
 routing beyond 1 MiB, preferred order: against the services of a real cluster.
 """
 # test: quick, 240 s
+import mmap
 import os
 import re
 import signal
+import socket
 import subprocess
 import time
 
@@ -143,6 +145,8 @@ def test_nodes(c):
     refused(c.admin("set-node-tags -n 1 update Disable", status=1),
             "the primary cannot be disabled")
     c.admin("set-node-tags -n 1005 remove x y")
+    for words in ("set-node-tags update a", "set-node-tags -n 1005 -u here update a"):
+        refused(c.admin(words, status=2), "10000(WrongUsage)")
 
     c.admin("register-node 2001 STORAGE")
     refused(c.admin("register-node 2001 STORAGE", status=1), "5004(RegisterFail)")
@@ -327,8 +331,49 @@ def test_keeps_order():
             fail("the storage was started anew, or the file is another one")
 
 
+def bytes_read(c, node):
+    metrics = c.json("get-metrics -n %d --prefix storage.read_bytes" % node)
+    return sum(int(m["Value"]) for m in metrics)
+
+
+def test_zones():
+    """The clients of a machine in a zone read from the storages there, and elsewhere if need be."""
+    with Cluster("--storages", "3", mount=True, name="zones") as c:
+        host = socket.gethostname()
+        path, buffer = c.mount + "/f", mmap.mmap(-1, 1 << 18)
+        with open(path, "wb") as f:
+            f.write(os.urandom(8 << 20))
+
+        def read_bytes():
+            before = [bytes_read(c, node) for node in (1001, 1002, 1003)]
+            fd = os.open(path, os.O_RDONLY | os.O_DIRECT)
+            while os.readv(fd, [buffer]):
+                pass
+            os.close(fd)
+            return [bytes_read(c, node) - at for node, at in zip((1001, 1002, 1003), before)]
+        if 0 in read_bytes():
+            fail("reads are not spread")
+        c.admin("set-node-tags -n 1002 update TrafficZone=a; "
+                "set-node-tags -n 1003 update TrafficZone=b")
+        block = c.json("set-node-tags -u %s update TrafficZone=a" % host)
+        if block != {"Hostname": host, "NewTags": "[TrafficZone=a]"}:
+            fail("set-node-tags -u: %s" % block)
+        wait_until(30, "the mount reads from its zone",
+                   lambda: read_bytes() == [0, 8 << 20, 0])
+        if [s["Tags"] for s in c.json("list-clients")] != ["[TrafficZone=a]"]:
+            fail("list-clients does not show the tags")
+        c.admin("disable-node 1002")
+        wait_until(30, "the zone's storage is out", lambda: all(
+            t["PublicState"] != "SERVING" for t in c.json("list-targets") if t["NodeId"] == "1002"))
+        if sum(read_bytes()) != 8 << 20:
+            fail("nothing is read from elsewhere")
+        c.admin("set-node-tags -u %s remove TrafficZone" % host)
+        refused(c.admin("set-node-tags -u %s update a" % ("x" * 65), status=1), "3(InvalidArg)")
+
+
 def main():
     test_keeps_order()
+    test_zones()
     with Cluster(env=dict(os.environ, C3FS_SESSION_TIMEOUT="6s")) as c:
         test_users(c)
         test_sessions(c)
