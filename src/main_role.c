@@ -381,6 +381,7 @@ struct node *role_node_new(struct role_start *start, struct loop *loop)
     if (node->allows_faults) node->faults = fault_table_new();
     node->take_config = take_config;
     node->try_config = try_config;
+    if (start->common.uploads_template) node->config_template = start->files.template ?: "";
     node->show_config = show_config;
     node->config_arg = start;
     return node;

@@ -13,6 +13,10 @@
     S(TEXT, log_level, "log.level", "info", HOT, "debug, info, warn or error")                     \
     S(TEXT, loop_backend, "loop.backend", "auto", COLD,                                            \
       "uring, posix, or auto: uring where it is allowed")                                          \
+    S(BOOL, uploads_template, "upload_template", "false", NODE,                                    \
+      "at start its file, without what is of one node, becomes the template of its type, unless "  \
+      "a "                                                                                         \
+      "person has set one; not of mgmtd")                                                          \
     S(BOOL, fault_injection, "fault_injection", "false", COLD,                                     \
       "the admin tool's fault command may make this process fail: for tests only")
 SETTINGS_STRUCT(common_settings, COMMON_SETTINGS)

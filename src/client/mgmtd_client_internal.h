@@ -57,6 +57,7 @@ struct mgmtd_client {
     uint64_t incarnation;
     struct mgmtd_heartbeat heartbeat;
     struct mgmtd_session session;
+    enum node_type upload_type; /* of the template that is uploaded */
     struct scope scope;
 };
 
@@ -74,6 +75,8 @@ bool mgmtd_client_moves_on(int r);
 /* Doubles *pause_ns (0: the first) up to @max_ns and sleeps about that long. */
 int mgmtd_client_pause(struct mgmtd_client *c, uint64_t *pause_ns,
                        uint64_t max_ns) fiber_fn must_check;
+/* Uploads the node's configuration template, if it has one, as soon as a primary is there. */
+int mgmtd_client_start_upload(struct mgmtd_client *c, enum node_type type) must_check;
 /* Says goodbye, if there is a session. */
 void mgmtd_client_end_session(struct mgmtd_client *c) fiber_fn;
 int mgmtd_client_spawn(struct mgmtd_client *c, const char *name, int (*fn)(void *arg)) must_check;

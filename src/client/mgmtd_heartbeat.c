@@ -143,7 +143,8 @@ int mgmtd_client_start_heartbeat(struct mgmtd_client *c, const struct heartbeat_
         h->addresses[i] = arena_copy(&c->arena, bytes_of_text(options->addresses[i]));
     }
     h->is_started = true;
-    return mgmtd_client_spawn(c, "mgmtd-heartbeat", heartbeat_fiber);
+    int r = mgmtd_client_spawn(c, "mgmtd-heartbeat", heartbeat_fiber);
+    return r < 0 ? r : mgmtd_client_start_upload(c, options->type);
 }
 
 void mgmtd_client_kick_heartbeat(struct mgmtd_client *c)

@@ -105,7 +105,7 @@ int mgmtd_client_start_session(struct mgmtd_client *c, enum node_type type, stru
     r = begin_session(c);
     if (r == 0) r = mgmtd_client_spawn(c, "mgmtd-session", session_fiber);
     session->is_started = r == 0;
-    return r;
+    return r < 0 ? r : mgmtd_client_start_upload(c, type);
 }
 
 void mgmtd_client_end_session(struct mgmtd_client *c)

@@ -244,6 +244,9 @@ static const char *kv_line(struct reader *r)
 
 /* ---- services ---- */
 
+/* What is not of one node in the file becomes the template of all services of the type. */
+#define UPLOAD "upload_template = true\n"
+
 static int server(struct reader *r, const struct service *service, bool is_list, const char **ret)
 {
     const char *head = NULL, *id = NULL, *at = NULL;
@@ -271,7 +274,7 @@ static int render_meta(struct reader *r, const struct service *service)
     if (e >= 0) e = managers(r, &list);
     if (e < 0) return e;
     r->plan->text =
-        arena_printf(r->arena, "%smgmtd_server_addresses = %s\n%s", text, list, kv_line(r));
+        arena_printf(r->arena, "%smgmtd_server_addresses = %s\n%s" UPLOAD, text, list, kv_line(r));
     return 0;
 }
 
@@ -288,8 +291,8 @@ static int render_storage(struct reader *r, const struct service *service)
             return refuse(r, "CLUSTER_KEY is missing: a storage needs the key that init-cluster "
                              "made, by CLUSTER_KEY, CLUSTER_KEY_FILE, or KV_PATH with the store");
     }
-    r->plan->text = arena_printf(r->arena, "%smgmtd_server_addresses = %s\ntarget_paths = %s\n",
-                                 text, list, paths);
+    r->plan->text = arena_printf(
+        r->arena, "%smgmtd_server_addresses = %s\ntarget_paths = %s\n" UPLOAD, text, list, paths);
     return 0;
 }
 
@@ -307,8 +310,9 @@ static int render_fuse(struct reader *r, const struct service *service)
     if (r->plan->mountpoint[0] != '/')
         return refuse(
             r, arena_printf(r->arena, "MOUNTPOINT: '%s' is no absolute path", r->plan->mountpoint));
-    r->plan->text = arena_printf(r->arena, "%smgmtd_server_addresses = %s\nmountpoint = %s\n", head,
-                                 list, quoted(r, r->plan->mountpoint));
+    r->plan->text =
+        arena_printf(r->arena, "%smgmtd_server_addresses = %s\nmountpoint = %s\n" UPLOAD, head,
+                     list, quoted(r, r->plan->mountpoint));
     return 0;
 }
 

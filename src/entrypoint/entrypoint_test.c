@@ -33,7 +33,8 @@ static void test_rendered(void **state)
           "meta_main.toml",
           "cluster_id = \"stage\"\nlog.level = \"error\"\nnode_id = 101\n"
           "listen = \"TCP://10.0.0.9:7001\"\nadvertise = \"TCP://[fd00::1]:7001\"\n"
-          "mgmtd_server_addresses = [\"RDMA://a:8000\", \"TCP://b:8000\"]\nkv_path = \"/kv\"\n" },
+          "mgmtd_server_addresses = [\"RDMA://a:8000\", \"TCP://b:8000\"]\nkv_path = \"/kv\"\n"
+          "upload_template = true\n" },
         { "storage",
           { "STORAGE_NODE_ID=1001", "MGMTD_SERVER_ADDRESSES=TCP://b:8000",
             "TARGET_PATHS=/3fs/data,/3fs/b", "CLUSTER_KEY=k1:00", NULL },
@@ -41,12 +42,13 @@ static void test_rendered(void **state)
           "cluster_id = \"default\"\nlog.level = \"info\"\nnode_id = 1001\n"
           "listen = \"TCP://0.0.0.0:8000\"\nadvertise = [\"TCP://10.1.2.3:8000\"]\n"
           "mgmtd_server_addresses = [\"TCP://b:8000\"]\n"
-          "target_paths = [\"/3fs/data\", \"/3fs/b\"]\n" },
+          "target_paths = [\"/3fs/data\", \"/3fs/b\"]\nupload_template = true\n" },
         { "fuse",
           { "MGMTD_SERVER_ADDRESSES=TCP://b:8000", "TOKEN=secret", NULL },
           "hf3fs_fuse_main.toml",
           "cluster_id = \"default\"\nlog.level = \"info\"\n"
-          "mgmtd_server_addresses = [\"TCP://b:8000\"]\nmountpoint = \"/mnt/3fs\"\n" },
+          "mgmtd_server_addresses = [\"TCP://b:8000\"]\nmountpoint = \"/mnt/3fs\"\n"
+          "upload_template = true\n" },
         { "admin_cli",
           { "MGMTD_SERVER_ADDRESSES=TCP://b:8000", "KV_PATH=/kv", NULL },
           "admin_cli.toml",

@@ -54,6 +54,8 @@ struct node {
      * Set by the role itself while it serves; NULL: it runs, more is not known. */
     bool (*check_health)(void *arg, struct arena *arena, const char **ret_text) fiber_fn;
     void *health_arg;
+    /* What of its file all nodes of its type may share, to be uploaded; NULL: nothing. Borrowed. */
+    const char *config_template;
     bool config_is_dirty; /* it runs with settings that were given by hand */
     struct config_update last_config_update;
 };

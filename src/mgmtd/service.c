@@ -186,24 +186,43 @@ static int config_in(struct kv_txn *txn, void *arg)
     return schema_set_config(txn, &op->config);
 }
 
-static int set_config(struct mgmtd *m, struct state *s, const struct set_config_request *request,
-                      struct config_info *ret, const char **ret_why)
+/* Whether a service's own file may become the next version: 1, 0 when it is the latest already, or
+ * a refusal. */
+static int check_upload(struct rpc_call *call, const struct latest_config *latest,
+                        struct bytes content, const char **ret_why)
+{
+    if (latest->version && bytes_compare(latest->content, content) == 0) return 0;
+    if (!latest->version || latest->is_from_service) return 1;
+    *ret_why = arena_printf(
+        call->arena, "version %" PRIu64 " was set by a person and stays%s%.*s%s", latest->version,
+        latest->desc.size ? " (" : "", (int)MIN_OF(latest->desc.size, (size_t)64),
+        (const char *)latest->desc.base, latest->desc.size ? ")" : "");
+    return -ERR_CONFIG_UPDATE_FAILED;
+}
+
+static int set_config(struct mgmtd *m, struct rpc_call *call, struct state *s,
+                      const struct set_config_request *request, struct config_info *ret,
+                      const char **ret_why)
 {
     const struct latest_config *latest = &s->configs[request->type];
+    ret->type = request->type;
+    ret->version = latest->version;
     if (request->expected_version && request->expected_version != latest->version) {
         *ret_why = "another version was set meanwhile";
         return -ERR_MGMTD_INVALID_CONFIG_VERSION;
     }
+    int r = request->from_service ? check_upload(call, latest, request->content, ret_why) : 1;
+    if (r <= 0) return r;
     struct config_op op = { .config = { .type = request->type,
                                         .version = latest->version + 1,
                                         .content = request->content,
-                                        .desc = request->desc } };
-    int r = state_write(s, config_in, &op);
+                                        .desc = request->desc,
+                                        .from_service = request->from_service != 0 } };
+    r = state_write(s, config_in, &op);
     if (r == -ERR_INVALID_CONFIG) *ret_why = "the text is too long";
     if (r < 0) return r;
     state_put_config(s, &op.config);
     if (request->type == NODE_MGMTD) mgmtd_take_own_config(m, s);
-    ret->type = request->type;
     ret->version = op.config.version;
     return 0;
 }
@@ -218,7 +237,7 @@ static int on_set_config(void *self, struct rpc_call *call,
     if (r < 0) return leave(m, call, r, why);
     r = state_lock(s);
     if (r < 0) return leave(m, call, r, NULL);
-    r = set_config(m, s, request, reply, &why);
+    r = set_config(m, call, s, request, reply, &why);
     fiber_mutex_unlock(&s->writer);
     return leave(m, call, r, why);
 }
@@ -248,6 +267,7 @@ static int on_get_config(void *self, struct rpc_call *call,
         reply->version = latest->version;
         reply->content = latest->content;
         reply->desc = latest->desc;
+        reply->from_service = latest->is_from_service;
         return 0;
     }
     struct get_config_op op = { call->arena, request, reply };
@@ -264,9 +284,11 @@ static int on_get_config_versions(void *self, struct rpc_call *call,
     reply->configs.count = NODE_TYPE_MAX;
     for (uint32_t type = 0; type < NODE_TYPE_MAX; type++) {
         const struct latest_config *latest = &s->configs[type];
-        reply->configs.items[type] = (struct config_info){ .type = (uint8_t)type,
-                                                           .version = latest->version,
-                                                           .desc = latest->desc };
+        reply->configs.items[type] =
+            (struct config_info){ .type = (uint8_t)type,
+                                  .version = latest->version,
+                                  .desc = latest->desc,
+                                  .from_service = latest->is_from_service };
     }
     return 0;
 }

@@ -287,10 +287,11 @@ void state_put_config(struct state *s, const struct config_info *config)
     if (config->desc.size)
         memcpy(memory + config->content.size, config->desc.base, config->desc.size);
     free((void *)(uintptr_t)latest->content.base);
-    *latest = (struct latest_config){ .version = config->version,
-                                      .content = bytes_of(memory, config->content.size),
-                                      .desc = bytes_of(memory + config->content.size,
-                                                       config->desc.size) };
+    *latest =
+        (struct latest_config){ .version = config->version,
+                                .content = bytes_of(memory, config->content.size),
+                                .desc = bytes_of(memory + config->content.size, config->desc.size),
+                                .is_from_service = config->from_service };
 }
 
 void state_set_node_status(struct state *s, struct member_node *node, enum node_status status)

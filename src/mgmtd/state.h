@@ -81,6 +81,7 @@ struct member_table {
 struct latest_config {
     uint64_t version;           /* 0: none */
     struct bytes content, desc; /* owned, one allocation at content.base */
+    bool is_from_service;       /* uploaded by a service, not set by a person */
 };
 
 /* A machine's tags. */

@@ -179,7 +179,8 @@ WIRE_RECORD(set_host_tags_request, SET_HOST_TAGS_REQUEST)
     F(u8, type, "node_type")                                                                       \
     F(text, content, "TOML")                                                                       \
     F(text, desc, "")                                                                              \
-    F(u64, expected_version, "refused when the latest is another; 0: whatever it is")
+    F(u64, expected_version, "refused when the latest is another; 0: whatever it is")              \
+    F(u8, from_service, "1: a service's own file; never replaces what a person set")
 WIRE_RECORD(set_config_request, SET_CONFIG_REQUEST)
 #define GET_CONFIG_REQUEST(F)                                                                      \
     F(u8, type, "")                                                                                \
@@ -189,7 +190,8 @@ WIRE_RECORD(get_config_request, GET_CONFIG_REQUEST)
     F(u8, type, "")                                                                                \
     F(u64, version, "0: none was ever set")                                                        \
     F(text, content, "")                                                                           \
-    F(text, desc, "")
+    F(text, desc, "")                                                                              \
+    F(u8, from_service, "1: a service uploaded it; 0: a person set it")
 WIRE_RECORD(config_info, CONFIG_INFO)
 WIRE_LIST(config_info)
 #define CONFIG_VERSIONS_REPLY(F)                                                                   \
