@@ -186,6 +186,8 @@ static int serve(struct node *node, const struct meta_settings *s, struct kv *kv
     char address[256];
     net_address_to_text(rpc_server_address(server), address, sizeof address);
     const char *addresses[] = { advertise[0] ? advertise : address };
+    struct net_address alias;
+    if (net_address_parse(addresses[0], &alias) >= 0) rpc_server_add_alias(server, &alias);
     struct heartbeat_options heartbeat = { .node_id = s->node_id,
                                            .type = NODE_META,
                                            .addresses = addresses,

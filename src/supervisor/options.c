@@ -2,6 +2,7 @@
 #include "supervisor/options.h"
 
 #include "base/units.h"
+#include "loop/net.h"
 #include "supervisor/files.h"
 #include <errno.h>
 #include <unistd.h>
@@ -164,6 +165,35 @@ static int check_range(const char *key, uint64_t value, uint64_t min, uint64_t m
     return -ERR_CONFIG_INVALID_VALUE;
 }
 
+/* Hosts as they are written into addresses: a name, IPv4, or IPv6 in brackets. */
+static int check_hosts(const struct cluster_settings *s, struct arena *arena,
+                       const char **ret_error)
+{
+    const struct {
+        const char *flag, *host;
+    } hosts[] = { { "--listen", s->listen }, { "--advertise", s->advertise } };
+    for (size_t i = 0; i < ARRAY_SIZE(hosts); i++) {
+        const char *host = hosts[i].host;
+        struct net_address address;
+        const char *text = arena_printf(arena, "TCP://%s:1", host);
+        bool is_host =
+            strcspn(host, " \t/\"\\") == strlen(host) && net_address_parse(text, &address) >= 0;
+        if ((i == 1 && !host[0]) || is_host) continue;
+        *ret_error = arena_printf(arena,
+                                  "option '%s': '%s' is no host name or address (IPv6 in "
+                                  "brackets)",
+                                  hosts[i].flag, host);
+        return -ERR_CONFIG_INVALID_VALUE;
+    }
+    if (s->advertise[0] || (strcmp(s->listen, "0.0.0.0") != 0 && strcmp(s->listen, "[::]") != 0))
+        return 0;
+    *ret_error = arena_printf(arena,
+                              "option '--advertise' is missing: with --listen %s it says "
+                              "by which address other machines reach this one",
+                              s->listen);
+    return -ERR_CONFIG_INVALID_VALUE;
+}
+
 static int check_settings(const struct cluster_settings *s, struct arena *arena,
                           const char **ret_error)
 {
@@ -173,6 +203,7 @@ static int check_settings(const struct cluster_settings *s, struct arena *arena,
     if (r >= 0)
         r = check_range("replicas", s->replica_count, 1, REPLICA_COUNT_MAX, arena, ret_error);
     if (r >= 0) r = check_range("port_base", s->port_base, 1024, 65535 - 200, arena, ret_error);
+    if (r >= 0) r = check_hosts(s, arena, ret_error);
     if (r < 0) return r;
     if (s->replica_count > s->storage_count) {
         *ret_error = arena_printf(arena, "%u replicas need as many storages; there are %u",

@@ -13,6 +13,10 @@
     S(SIZE, chunk_bytes, "chunk_size", "1MB", COLD, "of the root directory")                       \
     S(TEXT, mount, "mount", "", HOT, "where it is mounted; empty: /mnt/c3fs, or ~/mnt/c3fs")       \
     S(U32, port_base, "port_base", "18000", HOT, "first port of the cluster's block")              \
+    S(TEXT, listen, "listen", "127.0.0.1", HOT,                                                    \
+      "address that its services listen at; 0.0.0.0: all of this host")                            \
+    S(TEXT, advertise, "advertise", "", HOT,                                                       \
+      "host that other machines reach it by; empty: as listen")                                    \
     S(BOOL, one_process, "one_process", "true", HOT,                                               \
       "all services in one process; false: one each")                                              \
     S(BOOL, no_mount, "no_mount", "false", HOT, "nothing is mounted")                              \

@@ -101,6 +101,10 @@ static void test_refused(void **state)
         { "--storages 2", ERR_CONFIG_INVALID_VALUE,
           "3 replicas need as many storages; there are 2" },
         { "--mgmtds 8", ERR_CONFIG_INVALID_VALUE, "'--mgmtds' must be from 1 to 7" },
+        { "--listen 0.0.0.0", ERR_CONFIG_INVALID_VALUE, "'--advertise' is missing" },
+        { "--listen a/b", ERR_CONFIG_INVALID_VALUE, "'--listen': 'a/b' is no host" },
+        { "--listen=", ERR_CONFIG_INVALID_VALUE, "'--listen': '' is no host" },
+        { "--advertise a:b:c", ERR_CONFIG_INVALID_VALUE, "'--advertise': 'a:b:c' is no host" },
         { "--port-base 80", ERR_CONFIG_INVALID_VALUE, "'--port-base' must be from 1024 to" },
         { "--chunk-size 3MB", ERR_CONFIG_INVALID_VALUE, "power of two" },
         { "--one-process=yes", ERR_CONFIG_INVALID_TYPE, "is not true or false" },
@@ -138,16 +142,16 @@ static void test_saved(void **state)
 static void test_ports(void **state)
 {
     struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    uint16_t base = port_block_find(21000, 10);
+    uint16_t base = port_block_find(21000, 10, "127.0.0.1");
     assert_true(base >= 21000 && base % 100 == 0);
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     at.sin_port = htons((uint16_t)(base + 9));
     assert_int_equal(bind(fd, (const struct sockaddr *)&at, sizeof at), 0);
     assert_int_equal(listen(fd, 1), 0);
-    assert_int_equal(port_block_find(base, 9), base);
-    assert_true(port_block_find(base, 10) > base);
+    assert_int_equal(port_block_find(base, 9, "127.0.0.1"), base);
+    assert_true(port_block_find(base, 10, "127.0.0.1") > base);
     close(fd);
-    assert_int_equal(port_block_find(65500, 10), 0);
+    assert_int_equal(port_block_find(65500, 10, "127.0.0.1"), 0);
 }
 
 static void test_mounts(void **state)
@@ -266,6 +270,30 @@ static void test_plan_of_managers(void **state)
     assert_string_equal(find(plan, "mgmtd-3")->argv[1], "mgmtd");
 }
 
+/* For other machines: services listen at one address and are told by another. */
+static void test_plan_for_others(void **state)
+{
+    struct fixture *f = *state;
+    struct cluster_options options;
+    struct plan *plan = arena_new(&f->arena, struct plan);
+    struct bytes text;
+    assert_int_equal(
+        parse(f, "--listen 0.0.0.0 --advertise box.example --no-mount --storages 3", &options), 0);
+    assert_int_equal(plan_make(&options, "/bin/c3fs", 22000, &f->arena, plan, &f->error), 0);
+    const char *path = arena_printf(&f->arena, "%s/etc/storage-1002.toml", f->dir);
+    assert_int_equal(text_read(path, &f->arena, &text, &f->error), 0);
+    assert_non_null(strstr((const char *)text.base,
+                           "listen = \"TCP://0.0.0.0:22012\"\n"
+                           "advertise = [\"TCP://box.example:22012\"]\n"
+                           "mgmtd_server_addresses = [\"TCP://box.example:22000\"]\n"));
+    assert_int_equal(parse(f, "--listen 10.1.2.3", &options), 0);
+    assert_int_equal(plan_make(&options, "/bin/c3fs", 22000, &f->arena, plan, &f->error), 0);
+    path = arena_printf(&f->arena, "%s/etc/meta-101.toml", f->dir);
+    assert_int_equal(text_read(path, &f->arena, &text, &f->error), 0);
+    assert_non_null(strstr((const char *)text.base, "listen = \"TCP://10.1.2.3:22001\"\n"
+                                                    "advertise = \"TCP://10.1.2.3:22001\"\n"));
+}
+
 static void test_state(void **state)
 {
     struct fixture *f = *state;
@@ -344,6 +372,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_files, setup, teardown),
         cmocka_unit_test_setup_teardown(test_plan, setup, teardown),
         cmocka_unit_test_setup_teardown(test_plan_of_managers, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_plan_for_others, setup, teardown),
         cmocka_unit_test_setup_teardown(test_state, setup, teardown),
         cmocka_unit_test_setup_teardown(test_lock, setup, teardown),
     };

@@ -55,13 +55,21 @@ static uint32_t mgmtd_port(uint32_t index)
     return index == 0 ? MGMTD_PORT : MGMTD_MORE_PORT + index - 1;
 }
 
+/* By which address others reach what listens at the port. */
+static const char *advertised(struct maker *m, uint32_t port_offset)
+{
+    const struct cluster_settings *s = m->settings;
+    return arena_printf(m->arena, "TCP://%s:%u", s->advertise[0] ? s->advertise : s->listen,
+                        port_of(m, port_offset));
+}
+
 /* The line that tells others where the cluster managers are. */
 static const char *mgmtd_servers(struct maker *m)
 {
     char *text = arena_printf(m->arena, "mgmtd_server_addresses = [");
     for (uint32_t i = 0; i < m->settings->mgmtd_count; i++) {
-        text = arena_printf(m->arena, "%s%s\"TCP://127.0.0.1:%u\"", text, i ? ", " : "",
-                            port_of(m, mgmtd_port(i)));
+        text =
+            arena_printf(m->arena, "%s%s\"%s\"", text, i ? ", " : "", advertised(m, mgmtd_port(i)));
     }
     return arena_printf(m->arena, "%s]\n", text);
 }
@@ -102,31 +110,33 @@ static const char *server_config(struct maker *m, uint32_t node_id, uint32_t por
 {
     return arena_printf(m->arena,
                         "# made by c3fs up; changes are lost\n"
-                        "cluster_id = %s\nnode_id = %u\nlisten = \"TCP://127.0.0.1:%u\"\n",
-                        quoted(m, m->settings->cluster_id), node_id, port_of(m, port_offset));
+                        "cluster_id = %s\nnode_id = %u\nlisten = \"TCP://%s:%u\"\n",
+                        quoted(m, m->settings->cluster_id), node_id, m->settings->listen,
+                        port_of(m, port_offset));
 }
 
 static const char *mgmtd_config(struct maker *m, uint32_t index)
 {
     uint32_t port = mgmtd_port(index);
-    return arena_printf(m->arena, "%sadvertise = \"TCP://127.0.0.1:%u\"\nkv_path = %s\n",
-                        server_config(m, MGMTD_ID + index, port), port_of(m, port),
+    return arena_printf(m->arena, "%sadvertise = \"%s\"\nkv_path = %s\n",
+                        server_config(m, MGMTD_ID + index, port), advertised(m, port),
                         quoted(m, path_below(m, "kv")));
 }
 
 static const char *meta_config(struct maker *m, uint32_t index)
 {
-    return arena_printf(m->arena, "%sadvertise = \"TCP://127.0.0.1:%u\"\nkv_path = %s\n%s",
+    return arena_printf(m->arena, "%sadvertise = \"%s\"\nkv_path = %s\n%s",
                         server_config(m, META_ID + index, META_PORT + index),
-                        port_of(m, META_PORT + index), quoted(m, path_below(m, "kv")),
+                        advertised(m, META_PORT + index), quoted(m, path_below(m, "kv")),
                         mgmtd_servers(m));
 }
 
 static const char *storage_config(struct maker *m, uint32_t index, const char *directory)
 {
-    return arena_printf(m->arena, "%sadvertise = [\"TCP://127.0.0.1:%u\"]\n%starget_paths = [%s]\n",
+    return arena_printf(m->arena, "%sadvertise = [\"%s\"]\n%starget_paths = [%s]\n",
                         server_config(m, STORAGE_ID + index, STORAGE_PORT + index),
-                        port_of(m, STORAGE_PORT + index), mgmtd_servers(m), quoted(m, directory));
+                        advertised(m, STORAGE_PORT + index), mgmtd_servers(m),
+                        quoted(m, directory));
 }
 
 /* Mounts of users are for themselves alone unless the host's settings of FUSE say otherwise. */
@@ -310,7 +320,9 @@ int plan_make(const struct cluster_options *options, const char *binary, uint16_
     }
     uint32_t port_count = settings->mgmtd_count > 1 ? mgmtd_port(settings->mgmtd_count)
                                                     : STORAGE_PORT + settings->storage_count;
-    ret->port_base = keep_port_base ?: port_block_find((uint16_t)settings->port_base, port_count);
+    ret->port_base =
+        keep_port_base
+            ?: port_block_find((uint16_t)settings->port_base, port_count, settings->listen);
     if (ret->port_base == 0) {
         *ret_error = arena_printf(arena, "no block of %u free ports from %u on", port_count,
                                   settings->port_base);

@@ -38,5 +38,7 @@ struct plan {
  * etc/ and the cluster's key. All memory is the arena's. */
 int plan_make(const struct cluster_options *options, const char *binary, uint16_t keep_port_base,
               struct arena *arena, struct plan *ret, const char **ret_error) must_check;
-/* The first block from @base on whose @count ports are free on 127.0.0.1; 0 when none is. */
-uint16_t port_block_find(uint16_t base, uint32_t count);
+/* The first block from @base on whose @count ports are free at @host; 0 when none is. */
+uint16_t port_block_find(uint16_t base, uint32_t count, const char *host);
+/* Can be listened at; a host that is no IPv4 address counts as all of them. */
+bool port_is_free(uint16_t port, const char *host);

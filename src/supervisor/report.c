@@ -34,6 +34,12 @@ static void print_table(const struct cluster_options *options, const struct clus
                c->restart_count, c->last_end);
     }
     if (state->mount[0]) printf("mounted at %s\n", state->mount);
+    const struct cluster_settings *set = &options->settings;
+    const char *host = set->advertise[0] ? set->advertise : set->listen;
+    if (strncmp(host, "127.", 4) == 0 || !state->port_base) return;
+    printf("for other machines: c3fs join TCP://%s:%u --key-file FILE --disk DIR, with a copy of "
+           "%s/cluster.key\n",
+           host, state->port_base, options->dir);
 }
 
 static const char *quoted(const char *text, struct arena *arena)

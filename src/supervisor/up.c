@@ -1,5 +1,4 @@
-/* up.c - c3fs up: checks, starts the supervisor away from the shell, waits until all of it is
- * ready. */
+/* up.c - c3fs up: checks, starts the supervisor, waits until all of it is ready. */
 #include "supervisor/supervisor.h"
 
 #include "base/log.h"
@@ -7,12 +6,10 @@
 #include "loop/mount_table.h"
 #include "supervisor/files.h"
 #include "supervisor/report.h"
-#include "supervisor/supervise.h"
+#include "supervisor/start.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define FOLLOW_TIMEOUT_NS (90 * SEC)
@@ -50,18 +47,6 @@ static int check_mount_point(const char *path, struct arena *arena, const char *
     return r;
 }
 
-static int find_binary(struct arena *arena, const char **ret, const char **ret_error)
-{
-    char path[4096];
-    ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
-    if (n < 0) {
-        *ret_error = arena_printf(arena, "/proc/self/exe: %s", strerrordesc_np(errno));
-        return error_from_errno(errno);
-    }
-    *ret = arena_text(arena, bytes_of(path, (size_t)n));
-    return 0;
-}
-
 /* The ports that processes of an earlier supervisor still use; 0 when none is left. */
 static uint16_t kept_port_base(const char *dir, struct arena *arena)
 {
@@ -78,7 +63,7 @@ static int prepare(const struct cluster_options *options, struct arena *arena, s
                    const char **ret_error)
 {
     const char *binary = NULL;
-    int r = find_binary(arena, &binary, ret_error);
+    int r = binary_find(arena, &binary, ret_error);
     uint16_t kept = kept_port_base(options->dir, arena);
     if (r >= 0 && !options->settings.no_mount && !kept) {
         r = check_mount_point(options->settings.mount, arena, ret_error);
@@ -88,92 +73,7 @@ static int prepare(const struct cluster_options *options, struct arena *arena, s
     return r;
 }
 
-/* ---- the supervisor process ---- */
-
-static void raise_file_limit(void)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0) return;
-    limit.rlim_cur = limit.rlim_max;
-    (void)setrlimit(RLIMIT_NOFILE, &limit);
-}
-
-/* Only the lock, the pipe and the log stay open; the rest belongs to the shell. */
-static int leave_shell(const char *log_path)
-{
-    int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    int log = open(log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-    if (null < 0 || log < 0 || chdir("/") < 0) return -1;
-    dup2(null, STDIN_FILENO);
-    dup2(log, STDOUT_FILENO);
-    dup2(log, STDERR_FILENO);
-    return 0;
-}
-
-/* @notify_fd: -1 in the foreground. */
-static int run_supervisor(const struct cluster_options *options, const struct plan *plan,
-                          int notify_fd, struct arena *arena)
-{
-    const char *log_path = arena_printf(arena, "%s/log/supervisor.log", options->dir),
-               *error = NULL;
-    int lock_fd = supervisor_lock(options->dir, arena, &error);
-    if (lock_fd >= 0 && notify_fd >= 0 && leave_shell(log_path) < 0) {
-        error = arena_printf(arena, "%s: %s", log_path, strerrordesc_np(errno));
-        close(lock_fd);
-        lock_fd = -1;
-    }
-    if (lock_fd < 0) {
-        dprintf(notify_fd >= 0 ? notify_fd : STDERR_FILENO, "E%s\n", error);
-        return 1;
-    }
-    raise_file_limit();
-    struct supervise_options supervise_options = {
-        .dir = options->dir, .plan = plan, .lock_fd = lock_fd, .notify_fd = notify_fd
-    };
-    return supervise(&supervise_options);
-}
-
-/* Twice fork(): the supervisor is nobody's child and leads no session that a terminal could end. */
-static int start_supervisor(const struct cluster_options *options, const struct plan *plan,
-                            struct arena *arena)
-{
-    int pipe_fds[2];
-    if (pipe2(pipe_fds, O_CLOEXEC) < 0) return -1;
-    fflush(stdout);
-    pid_t pid = fork();
-    if (pid == 0) {
-        close(pipe_fds[0]);
-        setsid();
-        if (fork() == 0) _exit(run_supervisor(options, plan, pipe_fds[1], arena));
-        _exit(0);
-    }
-    close(pipe_fds[1]);
-    if (pid > 0) waitpid(pid, NULL, 0);
-    return pipe_fds[0];
-}
-
 /* ---- the process that the user waits for ---- */
-
-/* What the supervisor says, until it is ready; after a failure until it has ended. */
-static int follow_start(int fd, const struct cluster_options *options)
-{
-    FILE *in = fdopen(fd, "r");
-    char *line = NULL;
-    size_t capacity = 0;
-    int status = -1;
-    while (in && status != 0 && getline(&line, &capacity, in) > 0) {
-        line[strcspn(line, "\n")] = '\0';
-        if (line[0] == 'E') fprintf(stderr, "c3fs up: %s\n", line + 1);
-        if (line[0] == 'E') status = 1;
-        if (line[0] == 'R') status = 0;
-    }
-    free(line);
-    if (in) fclose(in);
-    if (status < 0) {
-        fprintf(stderr, "c3fs up: the supervisor ended; see %s/log/supervisor.log\n", options->dir);
-    }
-    return status == 0 ? report_print(options, false) : 1;
-}
 
 /* Another up has started it, perhaps just now. */
 static int follow_running(const struct cluster_options *options)
@@ -235,11 +135,6 @@ int up_main(int argc, char *const *argv)
         fprintf(stderr, "c3fs up: %s: %s\n", error_to_text(r, text, sizeof text), error);
         return 1;
     }
-    if (options.foreground) return run_supervisor(&options, plan, -1, &arena);
-    int fd = start_supervisor(&options, plan, &arena);
-    if (fd < 0) {
-        fprintf(stderr, "c3fs up: %s\n", strerrordesc_np(errno));
-        return 1;
-    }
-    return follow_start(fd, &options);
+    if (options.foreground) return supervisor_run(options.dir, plan);
+    return supervisor_start("c3fs up", options.dir, plan) == 0 ? report_print(&options, false) : 1;
 }
