@@ -1,5 +1,6 @@
 /* chain_ops.c - the operations of clients, and their history. */
 #include "base/check.h"
+#include "sim/block.h"
 #include "sim/chain_world.h"
 
 static uint64_t object_of(uint32_t chunk, uint32_t block)
@@ -10,25 +11,6 @@ static uint64_t object_of(uint32_t chunk, uint32_t block)
 struct chunk_id world_chunk_id(uint32_t chunk)
 {
     return (struct chunk_id){ 100 + chunk / 2, chunk % 2 };
-}
-
-static void fill_block(uint8_t *to, uint64_t value)
-{
-    uint64_t *words = (uint64_t *)(void *)to;
-    for (size_t i = 0; i < WORLD_BLOCK_BYTES / 8; i++) {
-        words[i] = value * 0x9e3779b97f4a7c15ull + i * (value != 0);
-    }
-    words[0] = value;
-}
-
-/* The value of a block, or -1 when it is not wholly of one. */
-static int64_t parse_block(const uint8_t *from)
-{
-    uint8_t expected[WORLD_BLOCK_BYTES];
-    uint64_t value;
-    memcpy(&value, from, sizeof value);
-    fill_block(expected, value);
-    return memcmp(expected, from, sizeof expected) == 0 ? (int64_t)value : -1;
 }
 
 /* A refusal that surely had no effect. */
@@ -84,7 +66,7 @@ int world_write(struct world_client *c, uint32_t chunk, uint32_t first, uint32_t
     uint64_t value = ++w->next_value;
     uint8_t *data = xmalloc((size_t)count * WORLD_BLOCK_BYTES);
     for (uint32_t i = 0; i < count; i++) {
-        fill_block(data + (size_t)i * WORLD_BLOCK_BYTES, value);
+        block_fill(data + (size_t)i * WORLD_BLOCK_BYTES, value);
     }
     struct chunk_write write = { .chain_id = world_chain_of(w, chunk),
                                  .chunk = world_chunk_id(chunk),
@@ -129,7 +111,7 @@ int world_read_from(struct world_client *c, uint32_t chunk, uint32_t first, uint
                                .to = data };
     int r = chunks_read(c->storage, &read, 1, &options);
     for (uint32_t i = 0; i < count; i++) {
-        int64_t value = r == 0 ? parse_block(data + (size_t)i * WORLD_BLOCK_BYTES) : 0;
+        int64_t value = r == 0 ? block_parse(data + (size_t)i * WORLD_BLOCK_BYTES) : 0;
         if (value < 0)
             (void)world_fail(w, "chunk %u block %u is torn, version %" PRIu64, chunk, first + i,
                              read.version);

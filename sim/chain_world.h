@@ -9,6 +9,7 @@
 #include "client/storage_client.h"
 #include "loop/fault.h"
 #include "loop/sim_random.h"
+#include "sim/block.h"
 #include "sim/linearizability.h"
 #include "sim/place.h"
 
@@ -19,7 +20,7 @@ enum {
     WORLD_CLIENT_COUNT_MAX = 8,
     WORLD_CHUNK_COUNT_MAX = 16,
     WORLD_CHUNK_BYTES = 64 << 10,
-    WORLD_BLOCK_BYTES = 4096,
+    WORLD_BLOCK_BYTES = BLOCK_BYTES,
     WORLD_BLOCKS = WORLD_CHUNK_BYTES / WORLD_BLOCK_BYTES
 };
 

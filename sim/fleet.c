@@ -19,6 +19,7 @@ struct fleet_options fleet_options_default(uint64_t seed)
                                    .ops_per_client = 150,
                                    .op_pause_max_ns = 100 * MSEC,
                                    .shared_percent = 30,
+                                   .register_percent = 15,
                                    .fault_gap_ns_max = SEC,
                                    .mutant = -1 };
 }
@@ -51,8 +52,12 @@ static int do_steps(struct fleet_client *c)
     struct fleet *f = c->fleet;
     int r = 0;
     for (uint32_t i = 0; i < f->options.ops_per_client && r == 0 && !f->why[0]; i++) {
-        bool is_shared = fleet_random(f, 100) < f->options.shared_percent;
-        r = is_shared ? fleet_shared_step(c) : fleet_tree_step(c);
+        uint64_t dice = fleet_random(f, 100);
+        bool is_shared = dice < f->options.shared_percent;
+        bool is_register = !is_shared && dice >= 100u - f->options.register_percent;
+        r = is_shared     ? fleet_shared_step(c)
+            : is_register ? fleet_register_step(c)
+                          : fleet_tree_step(c);
         if (is_shared && r == -ERR_CANCELED) f->ledger.is_doubtful = true;
         if (r == 0) r = fiber_sleep(fleet_random(f, f->options.op_pause_max_ns + 1));
     }
@@ -61,7 +66,8 @@ static int do_steps(struct fleet_client *c)
 
 static int begin_shared(struct fleet_client *c, void *arg)
 {
-    return fleet_shared_begin(c);
+    int r = fleet_shared_begin(c);
+    return r < 0 ? r : fleet_registers_begin(c);
 }
 
 static int client_fiber(void *arg)
@@ -227,5 +233,6 @@ int fleet_run(struct fleet *f, const struct fleet_options *options)
     f->counts.events = sim_event_count(f->place.sim);
     place_sim_done(&f->place);
     fleet_free_parts(f);
+    fleet_registers_free(f);
     return f->why[0] ? -ERR_FOUND_BUG : 0;
 }

@@ -7,6 +7,7 @@
  *   fleet_model.c          what one client's own tree must look like
  *   fleet_work.c           operations of a client in its tree, each answer held against the model
  *   fleet_shared.c         operations of all clients in the same directories, and their ledger
+ *   fleet_register.c       writes and reads of all clients in one file, and their history
  *   fleet_trouble.c        random faults, several at a time
  *   fleet_plot.c           faults that lead up to one moment
  *   fleet_watch.c          what is looked at all the time: primaries, routing, chains
@@ -51,14 +52,17 @@ enum fleet_fault {
 #define FLEET_ALL_FAULTS 1023u
 
 struct fleet;
+struct fleet_file;
+struct history;
 struct fleet_options {
     uint64_t seed;
     uint32_t client_count;
     uint32_t ops_per_client;
     uint64_t op_pause_max_ns;
-    uint32_t shared_percent; /* of operations that are in shared directories */
-    uint32_t faults;         /* of fleet_fault */
-    bool names_only;         /* no operation on content */
+    uint32_t shared_percent;   /* of operations that are in shared directories */
+    uint32_t register_percent; /* of operations that are on the shared file */
+    uint32_t faults;           /* of fleet_fault */
+    bool names_only;           /* no operation on content */
     uint64_t trouble_ns;
     uint32_t fault_gap_ns_max;                     /* between the beginnings of two faults */
     int (*plot)(struct fleet *f, uint64_t end_ns); /* instead of random faults; may be NULL */
@@ -73,7 +77,7 @@ struct fleet_counts {
         disk_spells, client_crashes;
     uint64_t takeovers; /* of the primary */
     uint64_t resyncs, rolled_forward, retries_recognised, collected, pruned, trims;
-    uint64_t done, refused; /* operations; refused: as the model expects */
+    uint64_t done, refused, unknown; /* operations; refused: as the model expects */
     uint64_t virtual_ns, events;
 };
 
@@ -128,6 +132,9 @@ struct fleet {
     struct kv *kv;             /* of the administrator: for checks */
     struct sim_random random;
     struct ledger ledger;
+    struct fleet_file *registers;             /* the shared file; owned */
+    struct history *history;                  /* of its blocks; owned */
+    uint64_t last_value;                      /* that was written to it */
     struct model *dead[FLEET_DEAD_COUNT_MAX]; /* trees of clients that crashed */
     uint32_t dead_count;
     struct scope watch;
@@ -185,7 +192,8 @@ void fleet_heal(struct fleet *f) fiber_fn;
 int fleet_watch_start(struct fleet *f) must_check;
 uint64_t fleet_metric(const struct process *p, const char *name); /* 0: it is down */
 
-/* ---- fleet_work.c, fleet_shared.c: one operation, chosen by chance; 0, or the run is over ---- */
+/* ---- fleet_work.c, fleet_shared.c, fleet_register.c: one operation, chosen by chance; 0, or the
+ * run is over ---- */
 
 int fleet_tree_begin(struct fleet_client *c) fiber_fn must_check;
 int fleet_tree_step(struct fleet_client *c) fiber_fn must_check;
@@ -195,6 +203,10 @@ int fleet_tree_end(struct fleet_client *c) fiber_fn must_check;
 int fleet_tree_verify(struct fleet_client *by, const struct model *m) fiber_fn must_check;
 int fleet_shared_begin(struct fleet_client *c) fiber_fn must_check;
 int fleet_shared_step(struct fleet_client *c) fiber_fn must_check;
+int fleet_registers_begin(struct fleet_client *c) fiber_fn must_check;
+int fleet_register_step(struct fleet_client *c) fiber_fn must_check;
+int fleet_registers_check(struct fleet_client *c, void *arg) fiber_fn must_check;
+void fleet_registers_free(struct fleet *f);
 
 /* ---- fleet_check.c ---- */
 

@@ -74,6 +74,7 @@ int fleet_check(struct fleet *f)
     if (r >= 0) r = verify_trees(f);
     if (r >= 0) r = check_ledger(f, live);
     if (r >= 0) r = fleet_visit(&f->admin, fleet_chunks_check, live);
+    if (r >= 0) r = fleet_visit(&f->admin, fleet_registers_check, NULL);
     live_inodes_free(live);
     if (r < 0 && !f->why[0]) return fleet_fail(f, "the last checks: %s", error_name(r));
     return r;

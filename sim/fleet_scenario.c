@@ -54,6 +54,7 @@ static void set_old_clocks(struct fleet_options *o)
 {
     o->faults = FLEET_OLD_CLOCKS | FLEET_KV_SLOW | FLEET_CUT | FLEET_CRASH;
     o->names_only = true; /* leases of storages mean nothing then */
+    o->register_percent = 0;
     o->trouble_ns = 30 * SEC;
     o->fault_gap_ns_max = 400 * MSEC;
     o->ops_per_client = 40;
@@ -73,9 +74,22 @@ static void set_old_primary(struct fleet_options *o)
     o->faults = FLEET_OLD_CLOCKS; /* that is what it is */
     o->plot = plot_old_primary;
     o->names_only = true;
+    o->register_percent = 0;
     o->trouble_ns = 20 * SEC;
     o->ops_per_client = 40;
     o->op_pause_max_ns = SEC;
+}
+
+/* All write and read the same blocks. */
+static void set_registers(struct fleet_options *o)
+{
+    o->faults = FLEET_CRASH | FLEET_FREEZE | FLEET_CUT | FLEET_NET | FLEET_DISK | FLEET_CLIENT;
+    o->client_count = 4;
+    o->trouble_ns = 20 * SEC;
+    o->shared_percent = 0;
+    o->register_percent = 95;
+    o->ops_per_client = 600;
+    o->op_pause_max_ns = 60 * MSEC;
 }
 
 const struct fleet_scenario fleet_scenarios[] = {
@@ -86,6 +100,7 @@ const struct fleet_scenario fleet_scenarios[] = {
     { "fleet-clients", "clients die with files open; clocks go wrong", set_clients },
     { "fleet-kv-gone", "the store is gone for up to a minute", set_kv_gone },
     { "fleet-clocks", "managers whose clocks are slower than they may be", set_old_clocks },
+    { "fleet-registers", "all write and read one file; its history is checked", set_registers },
     { "fleet-late", "who has a lease hears of it late, and is cut off", set_late_answers },
     { "fleet-deposed", "a deposed manager answers those who lost the new one", set_old_primary },
 };
@@ -112,13 +127,14 @@ void fleet_sum_up(const struct fleet *f, char *buf, size_t size)
     const struct fleet_counts *c = &f->counts;
     snprintf(buf, size,
              "seed %" PRIu64 ": %.1f s, %" PRIu64 " events, %" PRIu64 " done, %" PRIu64
-             " refused; crashes %u kills %u stops %u freezes %u cuts %u net %u clocks %u kv %u "
+             " refused, %" PRIu64
+             " unknown; crashes %u kills %u stops %u freezes %u cuts %u net %u clocks %u kv %u "
              "(gone %u) disks %u clients %u; takeovers %" PRIu64 ", resyncs %" PRIu64
              ", rolled forward %" PRIu64 ", retries recognised %" PRIu64 ", collected %" PRIu64
              ", pruned %" PRIu64 ", trims %" PRIu64 "; trace %016" PRIx64,
              f->options.seed, (double)c->virtual_ns / 1e9, c->events, c->done, c->refused,
-             c->crashes, c->kills, c->stops, c->freezes, c->cuts, c->net_spells, c->clock_changes,
-             c->kv_spells, c->kv_gone, c->disk_spells, c->client_crashes, c->takeovers, c->resyncs,
-             c->rolled_forward, c->retries_recognised, c->collected, c->pruned, c->trims,
-             f->trace_hash);
+             c->unknown, c->crashes, c->kills, c->stops, c->freezes, c->cuts, c->net_spells,
+             c->clock_changes, c->kv_spells, c->kv_gone, c->disk_spells, c->client_crashes,
+             c->takeovers, c->resyncs, c->rolled_forward, c->retries_recognised, c->collected,
+             c->pruned, c->trims, f->trace_hash);
 }

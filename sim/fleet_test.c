@@ -43,6 +43,11 @@ static void there_is_one_primary(void **state)
     run_seeds("fleet-clocks", 1);
 }
 
+static void one_file_of_several_writers_is_linearizable(void **state)
+{
+    run_seeds("fleet-registers", 2);
+}
+
 static void leases_and_routing_at_their_moment(void **state)
 {
     run_seeds("fleet-late", 3);
@@ -79,7 +84,7 @@ static const struct {
     const char *scenario;
     uint64_t seed_count; /* at most that many are needed; about twice what was seen */
 } biting[] = {
-    { MUTANT_LENGTH_SHRUNK_BY_HINT, "fleet-meta", 2 },
+    { MUTANT_LENGTH_SHRUNK_BY_HINT, "fleet-meta", 4 },
     { MUTANT_IDEMPOTENCY_LOST, "fleet-meta", 8 },
     { MUTANT_OPEN_FILE_COLLECTED, "fleet-meta", 2 },
     { MUTANT_KV_RANGE_NOT_CHECKED, "fleet-quiet", 16 },
@@ -88,6 +93,9 @@ static const struct {
     { MUTANT_LEASE_FROM_REPLY, "fleet-late", 8 },
     { MUTANT_NODE_LEASE_FROM_REPLY, "fleet-late", 4 },
     { MUTANT_ROUTING_BACKWARDS, "fleet-deposed", 4 },
+    { MUTANT_NO_CHUNK_LOCK, "fleet-registers", 2 },
+    { MUTANT_RETRY_UNDER_NEW_IDENTITY, "fleet-registers", 6 },
+    { MUTANT_SYNCING_LEFT_OUT, "fleet-registers", 4 },
 };
 
 static void mutants_are_caught(void **state)
@@ -113,6 +121,7 @@ int main(void)
         cmocka_unit_test(every_kind_of_fault),
         cmocka_unit_test(servers_die_while_the_store_loses_answers),
         cmocka_unit_test(there_is_one_primary),
+        cmocka_unit_test(one_file_of_several_writers_is_linearizable),
         cmocka_unit_test(leases_and_routing_at_their_moment),
         cmocka_unit_test(what_dead_clients_left_is_settled),
         cmocka_unit_test(the_store_may_be_gone),
