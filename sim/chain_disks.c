@@ -269,7 +269,7 @@ static void spread_visit(struct world_client *c, void *arg)
 int disks_spread_reads(struct world *w)
 {
     struct filling f = { 0 };
-    uint64_t worst_ns = 0, before[WORLD_STORAGE_COUNT_MAX];
+    uint64_t worst_ns = 0, before[WORLD_STORAGE_COUNT_MAX] = { 0 };
     int r = visit(w, fill_visit, &f);
     for (uint32_t i = 0; i < w->options.storage_count; i++) {
         before[i] = metric(&w->storages[i], "storage.read_ios");

@@ -95,7 +95,7 @@ static int step_remove(struct fleet_client *c)
     int r = fleet_remove(c, id_at(m, dir), model_name(name), kind, &removed);
     int verdict = judge(c, "remove", expected, r);
     if (verdict < 0 || r < 0) return verdict;
-    if (removed != at->id)
+    if (at && removed != at->id)
         return fleet_fail(c->fleet, "%s: remove took inode %" PRIx64 ", not %" PRIx64, c->name,
                           removed, at->id);
     model_remove(m, dir, name);
@@ -329,7 +329,7 @@ static int step_lookup(struct fleet_client *c)
     struct fleet_file file = { 0 };
     int r = fleet_lookup(c, id_at(m, dir), model_name(name), &file);
     int verdict = judge(c, "lookup", at ? 0 : -ERR_META_NOT_FOUND, r);
-    if (verdict < 0 || r < 0 || file.inode.id == at->id) return verdict;
+    if (verdict < 0 || r < 0 || !at || file.inode.id == at->id) return verdict;
     return fleet_fail(c->fleet, "%s: %s is inode %" PRIx64 ", not %" PRIx64, c->name,
                       model_name(name), file.inode.id, at->id);
 }

@@ -157,7 +157,7 @@ void inode_print(struct admin *a, const struct inode *i, uint32_t details)
 
 static int run_stat(struct admin *a, const struct arguments *args)
 {
-    struct inode i;
+    struct inode i = { 0 };
     bool every = argument_flag(args, "--display-all-chunks");
     bool with_chunks = every || argument_flag(args, "--display-chunks");
     int r = stat_inode(a, args, &i);

@@ -244,7 +244,7 @@ int users_check_token(struct node *node, struct kv *kv, struct arena *arena, str
     uint32_t uid;
     uint64_t random;
     if (token_parse(token, &uid, &random) < 0) return -ERR_AUTH_FAIL;
-    struct user_attr user;
+    struct user_attr user = { 0 };
     int r = users_get(kv, arena, uid, &user);
     if (r < 0) return r == -ERR_META_NOT_FOUND ? -ERR_AUTH_FAIL : r;
     for (uint32_t i = 0; i < user.tokens.count; i++) {

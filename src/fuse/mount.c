@@ -167,9 +167,8 @@ static struct request_buffer *buffer_get(struct mount *m)
 
 static void buffers_free(struct mount *m)
 {
-    struct list *node;
-    while ((node = list_pop_front(&m->free_buffers))) {
-        struct request_buffer *b = list_entry(node, struct request_buffer, link);
+    list_for_each_safe (it, &m->free_buffers) {
+        struct request_buffer *b = list_entry(it, struct request_buffer, link);
         free(b->memory);
         free(b);
     }

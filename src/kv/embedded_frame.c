@@ -44,7 +44,8 @@ static void shrink(struct kv_frame_in *in)
 {
     if (in->begin != in->end || in->capacity <= 16 * IN_BYTES_MIN) return;
     free(in->buf);
-    kv_frame_in_init(in, in->stream);
+    in->buf = NULL;
+    in->begin = in->end = in->capacity = 0;
 }
 
 int kv_frame_next(struct kv_frame_in *in, struct kv_frame *ret, struct bytes *ret_body)
