@@ -9,6 +9,7 @@
  */
 #include "admin/commands.h"
 
+#include "admin/drain_plan.h"
 #include "client/names.h"
 #include "proto/core.h"
 #include <stdarg.h>
@@ -147,6 +148,20 @@ static void judge_nodes(struct status *s)
                     p->node->node_id, error_sentence(p->result));
         else if (!p->is_healthy)
             problem(s, DEGRADED, "%s %u: %s", type, p->node->node_id, p->state);
+    }
+}
+
+static void drain_rows(struct status *s, struct print_table *t)
+{
+    for (size_t i = 0; i < s->node_count; i++) {
+        const struct chain_info *chain;
+        size_t at = 0;
+        uint32_t count = 0;
+        if (!drain_is_marked(&s->nodes[i], NULL)) continue;
+        while ((chain = map_next(&admin_routing(s->a)->chains, &at)))
+            for (uint32_t m = 0; m < chain->members.count; m++)
+                count += chain->members.items[m].node_id == s->nodes[i].node_id;
+        block_row(t, "Draining", "STORAGE %u: %u targets left", s->nodes[i].node_id, count);
     }
 }
 
@@ -331,6 +346,7 @@ static void print_status(struct status *s)
     block_row(&t, "Clients", "%u", s->sessions.sessions.count);
     chain_rows(s, &t);
     resync_rows(s, &t);
+    drain_rows(s, &t);
     slow_rows(s, &t);
     for (uint32_t i = 0; i < s->problems.cell_count; i += 2)
         block_row(&t, s->problems.cells[i], "%s", s->problems.cells[i + 1]);

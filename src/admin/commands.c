@@ -6,6 +6,7 @@ const struct command_spec *const command_groups[] = {
     cluster_commands,
     bootstrap_commands,
     status_commands,
+    drain_commands,
     config_commands,
     live_config_commands,
     user_commands,

@@ -387,7 +387,8 @@ void chains_list_orphans(const struct state *s, struct arena *arena, struct orph
                                                                .local_state = said->local_state,
                                                                .node_id = node->info->node_id,
                                                                .disk_index = said->disk_index,
-                                                               .used_bytes = said->used_bytes };
+                                                               .used_bytes = said->used_bytes,
+                                                               .chain_id = said->chain_id };
         }
     }
 }

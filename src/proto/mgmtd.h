@@ -226,7 +226,8 @@ WIRE_RECORD(chain_reply, CHAIN_REPLY)
     F(u8, local_state, "")                                                                         \
     F(u32, node_id, "")                                                                            \
     F(u32, disk_index, "")                                                                         \
-    F(u64, used_bytes, "")
+    F(u64, used_bytes, "")                                                                         \
+    F(u32, chain_id, "that it was made for")
 WIRE_RECORD(orphan_target, ORPHAN_TARGET)
 WIRE_LIST(orphan_target)
 #define ORPHAN_TARGETS_REPLY(F) F(orphan_target_list, targets, "")
