@@ -4,10 +4,12 @@
  * Who may still add to a table or array is its origin:
  *   IMPLICIT  a table made on the way by [a.b.c]: anybody, once also a header of its own
  *   EXPLICIT  a table with a header: the lines below it, and headers of its sub-tables
- *   DOTTED    a table made by a dotted key: dotted keys of the same section, and headers of its
- * sub-tables CLOSED    an inline table or array: nobody ELEMENTS  an array of [[tables]]: another
- * [[header]] Tables lie in the items array of their parent, which moves when it grows: a pointer to
- * a table is kept only while nothing is added to its parents.
+ *   DOTTED    a table made by a dotted key: dotted keys of its section, headers of sub-tables
+ *   CLOSED    an inline table or array: nobody
+ *   ELEMENTS  an array of [[tables]]: another [[header]]
+ *
+ * Tables lie in the items array of their parent, which moves when it grows: a pointer to a table is
+ * kept only while nothing is added to its parents.
  *
  * The level of a value is the number of keys and elements on the way to it; the root's is 0.
  */
@@ -203,7 +205,7 @@ static int scan_value(struct parser *p, uint32_t level, struct toml_value *ret)
     struct toml_scan *s = &p->scan;
     p->depth = 0;
     for (;;) {
-        struct toml_value value;
+        struct toml_value value = { 0 };
         int c = toml_scan_peek(s), r, more = 0;
         if (c == '[' || c == '{') {
             r = frame_push(p, c == '[' ? TOML_ARRAY : TOML_TABLE, level);
@@ -332,7 +334,7 @@ static int scan_document(struct parser *p, struct toml_value *root)
         if (toml_scan_peek(s) == '[') {
             r = scan_header(s, root, key, &section, &level);
         } else {
-            struct toml_value value;
+            struct toml_value value = { 0 };
             r = scan_key(s, level, key);
             if (r >= 0) r = scan_equals(s);
             if (r >= 0) r = scan_value(p, level + key->count, &value);

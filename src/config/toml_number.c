@@ -180,8 +180,8 @@ static int parse_number(struct toml_scan *s, struct toml_place at, const char *t
     if (text[0] == '0' && text[1] == 'x') return parse_based(s, at, text, 16, ret);
     if (text[0] == '0' && text[1] == 'o') return parse_based(s, at, text, 8, ret);
     if (text[0] == '0' && text[1] == 'b') return parse_based(s, at, text, 2, ret);
-    char clean[WORD_BYTES_MAX + 1];
-    bool is_float;
+    char clean[WORD_BYTES_MAX + 1] = "";
+    bool is_float = false;
     if (!take_decimal(text, clean, &is_float)) {
         return toml_scan_fail_at(s, at, "'%s' is not a value; text needs quotes", text);
     }
@@ -234,7 +234,7 @@ static int cut_word(struct toml_scan *s, char word[WORD_BYTES_MAX + 1])
 
 int toml_scan_plain(struct toml_scan *s, struct toml_value *ret)
 {
-    char word[WORD_BYTES_MAX + 1];
+    char word[WORD_BYTES_MAX + 1] = "";
     struct toml_place at = toml_scan_place(s);
     int r = cut_word(s, word);
     if (r < 0) return r;
