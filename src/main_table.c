@@ -8,6 +8,7 @@
 #include "main_doctor.h"
 #include "main_entrypoint.h"
 #include "main_health.h"
+#include "main_join.h"
 #include "main_placement.h"
 #include "main_run.h"
 #include "meta/meta.h"
@@ -105,6 +106,7 @@ const struct command command_table[] = {
     { "up", NULL, "starts a cluster on this host, or finds the one that runs", up_main },
     { "down", NULL, "stops the cluster of up; the data stays", down_main },
     { "status", NULL, "shows what runs of it", status_main },
+    { "join", NULL, "makes this machine a storage of a cluster that another one runs", join_main },
     { "admin", "admin_cli", "looks at the cluster and changes it; `c3fs admin help`", admin_main },
     { "data_placement", "data_placement", "lays the replicas of chains over disks",
       data_placement_main },

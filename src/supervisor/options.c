@@ -4,6 +4,7 @@
 #include "base/units.h"
 #include "loop/net.h"
 #include "supervisor/files.h"
+#include "supervisor/join.h"
 #include <errno.h>
 #include <unistd.h>
 
@@ -114,6 +115,17 @@ static const char *absolute_path(const char *path, struct arena *arena)
     return arena_printf(arena, "%s/%s", here, path);
 }
 
+/* A storage of another machine's cluster: that cluster's name is to be shown. */
+static int load_joined(struct cluster_options *options, struct arena *arena, const char **ret_error)
+{
+    struct join_settings joined;
+    int r = join_load(options->dir, arena, &joined, ret_error);
+    if (r <= 0) return r;
+    options->is_joined = true;
+    options->settings.cluster_id = joined.cluster_id;
+    return 0;
+}
+
 /* What the first up was told. 1 when there is such a cluster, 0 when not. */
 static int load_saved(struct cluster_options *options, struct arena *arena, const char **ret_error)
 {
@@ -121,7 +133,7 @@ static int load_saved(struct cluster_options *options, struct arena *arena, cons
     struct bytes text;
     struct toml_value root;
     int r = text_read(path, arena, &text, ret_error);
-    if (r == error_from_errno(ENOENT)) return 0;
+    if (r == error_from_errno(ENOENT)) return load_joined(options, arena, ret_error);
     if (r < 0) return r;
     r = toml_parse(arena, text, &root, &error);
     if (r >= 0) r = settings_load(cluster_settings_table, &options->settings, arena, &root, &error);

@@ -33,6 +33,7 @@ struct cluster_options {
     const char
         *first_setting; /* the first flag that is a setting of up, as it was given, or NULL */
     bool is_new;        /* there is no cluster in the directory yet */
+    bool is_joined;     /* it is a directory of c3fs join */
     bool help, json, foreground;
 };
 

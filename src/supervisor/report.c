@@ -20,9 +20,11 @@ static void print_age(uint64_t since_wall_ns, char *buf, size_t size)
 
 static void print_table(const struct cluster_options *options, const struct cluster_state *state)
 {
-    printf("c3fs '%s' in %s: %s, supervisor %d, ports %u-%u\n", options->settings.cluster_id,
-           options->dir, summary(state), (int)state->supervisor.pid, state->port_base,
-           state->port_base + PORT_BLOCK_SIZE - 1);
+    printf("c3fs '%s' in %s: %s, supervisor %d", options->settings.cluster_id, options->dir,
+           summary(state), (int)state->supervisor.pid);
+    if (state->port_base) /* none of its own: of c3fs join */
+        printf(", ports %u-%u", state->port_base, state->port_base + PORT_BLOCK_SIZE - 1);
+    putchar('\n');
     if (state->trouble[0]) printf("trouble: %s\n", state->trouble);
     printf("%-16s %8s  %-8s %-16s %8s  %s\n", "NAME", "PID", "STATE", "SINCE", "RESTARTS",
            "LAST END");

@@ -13,6 +13,8 @@
  *   DIR/run/state.toml        what runs now, for status and for the next supervisor
  *   DIR/kv, DIR/storage-N     the data
  *
+ * `c3fs join` does the same with one storage of another machine's cluster (join.h).
+ *
  * A process manager for real machines: it calls the system directly and never runs on a loop.
  * argv[0] is the command's name; each returns the exit status.
  */

@@ -129,6 +129,13 @@ int up_main(int argc, char *const *argv)
         print_help();
         return 0;
     }
+    if (options.is_joined) {
+        fprintf(stderr,
+                "c3fs up: %s is a storage of another machine's cluster: c3fs join --dir %s starts "
+                "it; --dir names another place\n",
+                options.dir, options.dir);
+        return 1;
+    }
     if (supervisor_find(options.dir, &arena)) return follow_running(&options);
     r = prepare(&options, &arena, plan, &error);
     if (r < 0) {
