@@ -103,6 +103,21 @@ static void other_sink(void *arg, enum log_level level, const char *line, size_t
         fprintf(stderr, "%.6f %.*s", (double)sim_now_ns(c->sim) / 1e9, (int)size, line);
 }
 
+void cluster_keys(struct auth_keys *ret)
+{
+    *ret = (struct auth_keys){ .cluster_key_size = sizeof test_key };
+    memcpy(ret->cluster_key, test_key, sizeof test_key);
+}
+
+struct node *cluster_node(struct test_cluster *c, struct machine *machine)
+{
+    struct node *node = node_new(sim_loop(c->sim), machine, sim_machine_host(machine));
+    node->log.sink = other_sink;
+    node->log.sink_arg = c;
+    node->log.wall_ns = NULL;
+    return node;
+}
+
 /* ---- managers ---- */
 
 static int manager_fiber(void *arg)
@@ -251,7 +266,7 @@ static int storage_follow_fiber(void *arg)
     }
 }
 
-static struct mgmtd_client *new_client(struct test_cluster *c, struct node *node)
+struct mgmtd_client *cluster_client(struct test_cluster *c, struct node *node)
 {
     struct auth_identity identity = { .kind = AUTH_SERVER };
     memcpy(identity.key, test_key, sizeof identity.key);
@@ -265,7 +280,7 @@ static struct mgmtd_client *new_client(struct test_cluster *c, struct node *node
 static int storage_fiber(void *arg)
 {
     struct test_storage *s = arg;
-    s->client = new_client(s->cluster, s->node);
+    s->client = cluster_client(s->cluster, s->node);
     for (uint32_t i = 0; i < s->target_count; i++) {
         struct test_target *t = &s->targets[i];
         t->local_state = LOCAL_ONLINE;
@@ -294,10 +309,7 @@ void storage_start(struct test_storage *s)
     if (s->node) return;
     if (!sim_machine_is_up(s->machine)) sim_restart(s->machine);
     s->is_stopping = false;
-    s->node = node_new(sim_loop(s->cluster->sim), s->machine, sim_machine_host(s->machine));
-    s->node->log.sink = other_sink;
-    s->node->log.sink_arg = s->cluster;
-    s->node->log.wall_ns = NULL;
+    s->node = cluster_node(s->cluster, s->machine);
     scope_init(&s->main, sched_current());
     s->main.local = s->node;
     int r = fiber_spawn(&s->main, "storage", storage_fiber, s);
@@ -503,11 +515,8 @@ static void start_all(struct test_cluster *c)
                                                 .machine = sim_machine_new(c->sim, host) };
         storage_start(&c->storages[i]);
     }
-    c->client_node = node_new(sim_loop(c->sim), c->client_machine, "client");
-    c->client_node->log.sink = other_sink;
-    c->client_node->log.sink_arg = c;
-    c->client_node->log.wall_ns = NULL;
-    c->client = new_client(c, c->client_node);
+    c->client_node = cluster_node(c, c->client_machine);
+    c->client = cluster_client(c, c->client_node);
     c->watcher = (struct test_watcher){ .cluster = c, .client = c->client };
     int r = fiber_spawn(&c->client_node->scope, "watcher", watcher_fiber, &c->watcher);
     check(r == 0);

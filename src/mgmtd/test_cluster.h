@@ -107,6 +107,13 @@ struct test_cluster_options {
 void test_cluster_run(const struct test_cluster_options *options,
                       int (*body)(struct test_cluster *c));
 
+/* What its servers take for proof. */
+void cluster_keys(struct auth_keys *ret);
+/* A process on the machine, whose log is the test's. */
+struct node *cluster_node(struct test_cluster *c, struct machine *machine) must_check;
+/* A server's client, which knows all managers. */
+struct mgmtd_client *cluster_client(struct test_cluster *c, struct node *node) must_check;
+
 void manager_start(struct test_manager *m) fiber_fn;
 void manager_crash(struct test_manager *m) fiber_fn;
 void manager_stop(struct test_manager *m) fiber_fn; /* in order */
