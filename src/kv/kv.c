@@ -79,6 +79,11 @@ int kv_begin(struct kv *kv, struct kv_txn **ret)
     return kv_begin_view(kv, KV_VIEW_DURABLE, ret);
 }
 
+int kv_begin_long(struct kv *kv, struct kv_txn **ret)
+{
+    return kv_begin_view(kv, KV_VIEW_LONG, ret);
+}
+
 static void drop_snapshot(struct kv_txn *txn)
 {
     if (txn->snapshot) txn->kv->ops->snapshot_close(txn->kv, txn->snapshot);

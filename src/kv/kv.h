@@ -38,6 +38,9 @@ struct kv_pairs {
 };
 
 int kv_begin(struct kv *kv, struct kv_txn **ret) fiber_fn must_check;
+/* One snapshot for as long as it is open, whatever its age: for reading all of a store. An engine
+ * that cannot (fdb) ends it with TXN_TOO_OLD as any other. */
+int kv_begin_long(struct kv *kv, struct kv_txn **ret) fiber_fn must_check;
 /* Drops what was not committed. NULL is fine; returns NULL. */
 struct kv_txn *kv_end(struct kv_txn *txn);
 CLEANUP_FUNC(struct kv_txn *, kv_end)
