@@ -20,6 +20,7 @@ const struct command_spec *const command_groups[] = {
     checksum_commands,
     fault_commands,
     meta_commands,
+    fsck_commands,
     tree_commands,
     fill_commands,
     bench_commands,

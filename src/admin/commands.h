@@ -18,6 +18,7 @@ extern const struct command_spec data_commands[];
 extern const struct command_spec checksum_commands[];
 extern const struct command_spec fault_commands[];
 extern const struct command_spec meta_commands[];
+extern const struct command_spec fsck_commands[];
 extern const struct command_spec tree_commands[];
 extern const struct command_spec fill_commands[];
 extern const struct command_spec bench_commands[];

@@ -39,6 +39,27 @@ static int id_block_txn(struct kv_txn *txn, void *arg)
     return 0;
 }
 
+static int skip_txn(struct kv_txn *txn, void *arg)
+{
+    cleanup_arena_ struct arena arena = { 0 };
+    struct meta_key key = key_single("inode-alloc");
+    const uint64_t *count = arg;
+    struct bytes value;
+    uint64_t next = INODE_FIRST;
+    int r = kv_get(txn, meta_key_bytes(&key), KV_SERIALIZABLE, &arena, &value);
+    if (r > 0) r = RECORD_DECODE(&arena, u64, value, &next);
+    if (r < 0) return r;
+    if (next > INODE_MAX - ID_BLOCK_COUNT - *count) return -ERR_META_INODE_ID_ALLOC_FAILED;
+    next += *count;
+    kv_set(txn, meta_key_bytes(&key), RECORD_ENCODE(&arena, u64, &next));
+    return 0;
+}
+
+int meta_skip_inode_ids(struct kv *kv, uint64_t count)
+{
+    return kv_transact(kv, KV_RETRY_MAYBE_COMMITTED, skip_txn, &count);
+}
+
 /* A block that is taken in a run whose commit is unknown is never used: ids are plenty. */
 int ids_take(struct meta *m, uint64_t *ret)
 {

@@ -42,6 +42,9 @@ int meta_run_on(struct node *node, const struct meta_settings *settings,
 int meta_init_file_system(struct node *node, struct kv *kv, const struct layout *root,
                           const struct user_info *owner) fiber_fn must_check;
 
+/* The next @count inode ids are never given: for a store that is put back to an earlier time. */
+int meta_skip_inode_ids(struct kv *kv, uint64_t count) fiber_fn must_check;
+
 /* The chunk side of files, as the operations need it; production uses file_io.h. */
 struct meta_data {
     int (*trim)(void *arg, const struct inode *inode, uint64_t length);
