@@ -207,72 +207,30 @@ static int each_pair(struct kv_txn *txn, const char *prefix, struct arena *scrat
     }
 }
 
-struct each_node {
-    struct arena scratch;
-    int (*fn)(void *arg, const struct node_info *v);
-    void *arg;
-};
-
-static int on_node(void *arg, const struct kv_pair *pair)
-{
-    struct each_node *e = arg;
-    struct node_info v;
-    int r = value_decode(pair->value, &e->scratch, get_node_info, &v, sizeof v);
-    return r < 0 ? r : e->fn(e->arg, &v);
-}
-
-int schema_each_node(struct kv_txn *txn, int (*fn)(void *arg, const struct node_info *v), void *arg)
-{
-    struct each_node e = { .fn = fn, .arg = arg };
-    int r = each_pair(txn, "NODE", &e.scratch, on_node, &e);
-    arena_done(&e.scratch);
-    return r;
-}
-
-struct each_host {
-    struct arena scratch;
-    int (*fn)(void *arg, const struct host_tags *v);
-    void *arg;
-};
-
-static int on_host(void *arg, const struct kv_pair *pair)
-{
-    struct each_host *e = arg;
-    struct host_tags v;
-    int r = value_decode(pair->value, &e->scratch, get_host_tags, &v, sizeof v);
-    return r < 0 ? r : e->fn(e->arg, &v);
-}
-
-int schema_each_host(struct kv_txn *txn, int (*fn)(void *arg, const struct host_tags *v), void *arg)
-{
-    struct each_host e = { .fn = fn, .arg = arg };
-    int r = each_pair(txn, "UTGS", &e.scratch, on_host, &e);
-    arena_done(&e.scratch);
-    return r;
-}
-
-struct each_chain {
-    struct arena scratch;
-    int (*fn)(void *arg, const struct chain_info *v);
-    void *arg;
-};
-
-static int on_chain(void *arg, const struct kv_pair *pair)
-{
-    struct each_chain *e = arg;
-    struct chain_info v;
-    int r = value_decode(pair->value, &e->scratch, get_chain_info, &v, sizeof v);
-    return r < 0 ? r : e->fn(e->arg, &v);
-}
-
-int schema_each_chain(struct kv_txn *txn, int (*fn)(void *arg, const struct chain_info *v),
-                      void *arg)
-{
-    struct each_chain e = { .fn = fn, .arg = arg };
-    int r = each_pair(txn, "CHIF", &e.scratch, on_chain, &e);
-    arena_done(&e.scratch);
-    return r;
-}
+#define EACH(name, record, prefix)                                                                 \
+    struct each_##name {                                                                           \
+        struct arena scratch;                                                                      \
+        int (*fn)(void *arg, const struct record *v);                                              \
+        void *arg;                                                                                 \
+    };                                                                                             \
+    static int on_##name(void *arg, const struct kv_pair *pair)                                    \
+    {                                                                                              \
+        struct each_##name *e = arg;                                                               \
+        struct record v;                                                                           \
+        int r = value_decode(pair->value, &e->scratch, get_##record, &v, sizeof v);                \
+        return r < 0 ? r : e->fn(e->arg, &v);                                                      \
+    }                                                                                              \
+    int schema_each_##name(struct kv_txn *txn, int (*fn)(void *arg, const struct record *v),       \
+                           void *arg)                                                              \
+    {                                                                                              \
+        struct each_##name e = { .fn = fn, .arg = arg };                                           \
+        int r = each_pair(txn, prefix, &e.scratch, on_##name, &e);                                 \
+        arena_done(&e.scratch);                                                                    \
+        return r;                                                                                  \
+    }
+EACH(node, node_info, "NODE")
+EACH(host, host_tags, "UTGS")
+EACH(chain, chain_info, "CHIF")
 
 /* Parts of one table arrive in order; @chains and @desc (heap) outlive the page they came with. */
 struct each_table {
