@@ -10,11 +10,7 @@ up_as_by_default >/dev/null || fail "up"
 head -c 3000000 /dev/urandom >"$TEST_DIR/data"
 cp "$TEST_DIR/data" "$mount/data"
 cmp "$TEST_DIR/data" "$mount/data"
-wait_until 60 "every chain serves" all_chains_serve
-versions=$(chain_versions)
-down
-up_as_by_default >/dev/null || fail "up after down"
-[ "$(chain_versions)" = "$versions" ] || fail "chains changed: $versions, now $(chain_versions)"
+chains_outlive_down up_as_by_default
 
 kill -9 "$(child cluster pid)"
 is_back() { [ "$(child cluster restarts)" = 1 ] && is_mounted && ls "$mount" >/dev/null 2>&1; }
