@@ -127,6 +127,30 @@ static const struct argument_spec upload_table_spec[] = {
     { NULL, NULL, ARG_FLAG, false, NULL },
 };
 
+/* A table that the root directory's files are spread over has at least as many chains as its
+ * stripe. Without a metadata service nobody can tell, and nobody creates files. */
+static int check_stripe(struct admin *a, const struct set_chain_table_request *q)
+{
+    struct inode root;
+    const struct node_info *node;
+    bool has_meta = false;
+    size_t at = 0;
+    int r = admin_need_meta(a);
+    if (r < 0) return r;
+    while ((node = map_next(&admin_routing(a)->nodes, &at)))
+        has_meta |= node->type == NODE_META && node->status == NODE_HEARTBEAT_CONNECTED;
+    if (!has_meta) return 0;
+    FIBER_TIMEOUT(3 * SEC);
+    r = meta_walk(a->meta, &a->user, &a->arena, "/", false, &root);
+    bool is_too_small =
+        r >= 0 && root.layout.table_id == q->table_id && root.layout.stripe > q->chains.count;
+    if (!is_too_small) return fiber_is_cancelled() ? r : 0;
+    return admin_fail(a, -ERR_MGMTD_INVALID_CHAIN_TABLE,
+                      "the table has %u chains, less than the stripe %u of the root directory: add "
+                      "chains, or set-layout a smaller stripe first",
+                      q->chains.count, root.layout.stripe);
+}
+
 static int run_upload_chain_table(struct admin *a, const struct arguments *args)
 {
     static const char template[] = "ChainId\n100001\n100002\n";
@@ -151,7 +175,8 @@ static int run_upload_chain_table(struct admin *a, const struct arguments *args)
                               line);
         q.chains.items[q.chains.count++] = (uint32_t)id;
     }
-    r = admin_mgmtd(a, RPC_METHOD(mgmtd, set_chain_table), &q, &rep);
+    r = check_stripe(a, &q);
+    if (r >= 0) r = admin_mgmtd(a, RPC_METHOD(mgmtd, set_chain_table), &q, &rep);
     if (r < 0) return r;
     admin_say(a, "Upload ChainTableId(%u) of ChainTableVersion(%u) succeeded", q.table_id,
               rep.version);

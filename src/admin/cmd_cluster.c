@@ -31,15 +31,20 @@ static int run_init_cluster(struct admin *a, const struct arguments *args)
                   { "--meta", NODE_META },
                   { "--storage", NODE_STORAGE },
                   { "--fuse", NODE_FUSE } };
-    int r = admin_need_kv(a);
-    if (r < 0) return r;
+    int r;
     struct layout root = { .table_id = (uint32_t)argument_number(args, "chaintableid", 0),
                            .chunk_size = (uint32_t)argument_number(args, "chunksize", 0),
                            .stripe = (uint32_t)argument_number(args, "stripesize", 0) };
+    /* All that can be wrong is looked at before anything is stored. */
+    if (layout_check(&root) < 0 || root.table_id == 0)
+        return admin_fail(a, -ERR_META_INVALID_LAYOUT,
+                          "the chain table is from 1, the chunk size a power of two from 64KB to "
+                          "64MB, the stripe 1 to 1024");
     struct cluster_init_options options = { .cluster_id = a->settings->cluster_id,
                                             .allow_existing_config =
                                                 argument_flag(args, "--allow-config-existed") };
     for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+        r = 0;
         const char *path = argument_text(args, files[i].flag, NULL);
         if (path) r = config_file_read(a, path, &options.configs[files[i].type]);
         if (r < 0) return r;
@@ -52,14 +57,14 @@ static int run_init_cluster(struct admin *a, const struct arguments *args)
         if (r < 0) return admin_fail(a, r, "cluster_key is not of the form k1:<64 hex digits>");
         options.key = key;
     }
+    r = admin_need_kv(a);
+    if (r < 0) return r;
     r = cluster_init(a->node, a->kv, &options, &identity, versions);
     if (r < 0)
         return admin_fail(a, r, "cluster '%s' in %s: %s", options.cluster_id, a->settings->kv_path,
                           error_sentence(r));
     r = meta_init_file_system(a->node, a->kv, &root, &(struct user_info){ 0 });
-    if (r < 0)
-        return admin_fail(
-            a, r, "the chunk size must be a power of two from 64KB to 64MB, the stripe 1 to 1024");
+    if (r < 0) return admin_fail(a, r, "the root directory: %s", error_sentence(r));
     char *text = arena_printf(&a->arena,
                               "Init filesystem, root directory layout: chain table "
                               "ChainTableId(%u), chunksize %u, stripesize %u\n",

@@ -38,6 +38,8 @@ int meta_run_on(struct node *node, const struct meta_settings *settings,
 
 /* ---- for init-cluster, the simulator and tests ---- */
 
+/* Whether files could have this layout: -ERR_META_INVALID_LAYOUT. */
+int layout_check(const struct layout *l) must_check;
 /* Creates root, @owner's, and the collection's root with this layout; 0 also when they exist. */
 int meta_init_file_system(struct node *node, struct kv *kv, const struct layout *root,
                           const struct user_info *owner) fiber_fn must_check;

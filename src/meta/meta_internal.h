@@ -100,7 +100,6 @@ int ids_take(struct meta *m, uint64_t *ret) fiber_fn must_check;
 /* Chains for a new file below a directory with @from. */
 int layout_choose(struct meta *m, struct arena *arena, const struct layout *from,
                   struct layout *ret) must_check;
-int layout_check(const struct layout *l) must_check;
 
 /* One link of @inode goes; at none left it becomes garbage, or is erased when nothing of it is
  * elsewhere. */

@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "cluster/schema.h"
+#include "mgmtd/chain_spec.h"
 #include "mgmtd/evaluate.h"
 #include "mgmtd/heartbeat.h"
 
@@ -14,40 +15,6 @@ static int refuse(const char **ret_why, int r, const char *why)
 }
 
 /* ---- creation ---- */
-
-/* 1 when it is new, 0 when it is there already with the same targets, or an error. */
-static int check_spec(const struct state *s, struct arena *arena, const struct chain_spec *spec,
-                      struct map *new_targets, const char **ret_why)
-{
-    const struct u64_list *targets = &spec->targets;
-    if (spec->chain_id == 0 || targets->count == 0 || targets->count > CHAIN_TARGET_COUNT_MAX) {
-        *ret_why = arena_printf(arena, "chain %u: a chain has a number and 1 to %d targets",
-                                spec->chain_id, CHAIN_TARGET_COUNT_MAX);
-        return -ERR_MGMTD_INVALID_CHAIN_TABLE;
-    }
-    const struct member_chain *held = state_chain(s, spec->chain_id);
-    for (uint32_t i = 0; i < targets->count; i++) {
-        uint64_t id = targets->items[i];
-        const struct member_target *target = state_target(s, id);
-        bool is_twice = id == 0 || map_put(new_targets, id, arena) != NULL;
-        bool is_elsewhere = target && target->chain != held;
-        if (!is_twice && !is_elsewhere) continue;
-        *ret_why = arena_printf(arena, "chain %u: target %" PRIu64 " %s", spec->chain_id, id,
-                                id == 0    ? "is no target"
-                                : is_twice ? "is given twice"
-                                           : "is in another chain already");
-        return id == 0 ? -ERR_MGMTD_INVALID_CHAIN_TABLE : -ERR_MGMTD_TARGET_EXISTED;
-    }
-    if (!held) return 1;
-    bool is_same = held->info->members.count == targets->count;
-    for (uint32_t i = 0; i < targets->count && is_same; i++) {
-        const struct member_target *target = state_target(s, targets->items[i]);
-        is_same = target && target->chain == held;
-    }
-    if (is_same) return 0;
-    *ret_why = arena_printf(arena, "chain %u exists with other targets", spec->chain_id);
-    return -ERR_MGMTD_INVALID_CHAIN_TABLE;
-}
 
 struct set_op {
     struct chain_info *chains; /* to be stored */
@@ -80,20 +47,20 @@ static int plan_chains(const struct state *s, struct arena *arena,
                        const struct set_chains_request *request, struct set_op *op,
                        const char **ret_why)
 {
-    struct map new_targets;
-    map_init(&new_targets, request->chains.count);
+    struct spec_check check;
+    spec_check_init(&check, s, arena, request->chains.count);
     op->chains = arena_array(arena, struct chain_info, request->chains.count);
     int r = 0;
     for (uint32_t i = 0; i < request->chains.count && r >= 0; i++) {
         const struct chain_spec *spec = &request->chains.items[i];
-        r = check_spec(s, arena, spec, &new_targets, ret_why);
+        r = spec_check(&check, spec, ret_why);
         if (r < 0 || (r == 0 && !request->set_preferred_order)) continue;
         struct chain_info info =
             r == 1 ? new_chain(arena, spec) : *state_chain(s, spec->chain_id)->info;
         if (request->set_preferred_order) info.preferred_order = spec->targets;
         op->chains[op->count++] = info;
     }
-    map_done(&new_targets);
+    spec_check_done(&check);
     return r < 0 ? r : 0;
 }
 
@@ -129,6 +96,30 @@ static int set_table_in(struct kv_txn *txn, void *arg)
     return schema_set_table(txn, arg);
 }
 
+/* One chain of a table: it is there, is there once, and has as many replicas as the first. */
+static int check_member(const struct state *s, struct arena *arena, const struct u32_list *chains,
+                        uint32_t at, struct map *seen, const char **ret_why)
+{
+    uint32_t id = chains->items[at];
+    const struct member_chain *chain = state_chain(s, id);
+    if (!chain) {
+        *ret_why = arena_printf(arena, "chain %u does not exist: upload-chains makes it", id);
+        return -ERR_MGMTD_CHAIN_NOT_FOUND;
+    }
+    if (map_put(seen, id, seen) != NULL) {
+        *ret_why = arena_printf(arena, "chain %u is given twice", id);
+        return -ERR_MGMTD_INVALID_CHAIN_TABLE;
+    }
+    const struct member_chain *first = state_chain(s, chains->items[0]);
+    if (chain->info->members.count == first->info->members.count) return 0;
+    *ret_why =
+        arena_printf(arena,
+                     "chain %u has %u targets, chain %u has %u: the chains of a table have "
+                     "as many replicas",
+                     id, chain->info->members.count, chains->items[0], first->info->members.count);
+    return -ERR_MGMTD_INVALID_CHAIN_TABLE;
+}
+
 static int check_table(const struct state *s, struct arena *arena,
                        const struct set_chain_table_request *request, const char **ret_why)
 {
@@ -136,20 +127,13 @@ static int check_table(const struct state *s, struct arena *arena,
     if (request->table_id == 0 || chains->count == 0 || chains->count > CHAIN_TABLE_CHAIN_COUNT_MAX)
         return refuse(ret_why, -ERR_MGMTD_INVALID_CHAIN_TABLE,
                       "a table has a number and 1 to 131072 chains");
-    uint32_t replica_count = 0;
-    for (uint32_t i = 0; i < chains->count; i++) {
-        const struct member_chain *chain = state_chain(s, chains->items[i]);
-        if (!chain) {
-            *ret_why = arena_printf(arena, "chain %u does not exist", chains->items[i]);
-            return -ERR_MGMTD_CHAIN_NOT_FOUND;
-        }
-        if (i == 0) replica_count = chain->info->members.count;
-        if (chain->info->members.count == replica_count) continue;
-        *ret_why = arena_printf(arena, "chain %u has %u targets, chain %u has %u", chains->items[i],
-                                chain->info->members.count, chains->items[0], replica_count);
-        return -ERR_MGMTD_INVALID_CHAIN_TABLE;
-    }
-    return 0;
+    struct map seen;
+    map_init(&seen, chains->count);
+    int r = 0;
+    for (uint32_t i = 0; i < chains->count && r >= 0; i++)
+        r = check_member(s, arena, chains, i, &seen, ret_why);
+    map_done(&seen);
+    return r;
 }
 
 static bool is_same_list(const struct u32_list *a, const struct u32_list *b)
@@ -330,7 +314,9 @@ static int add_member(struct state *s, struct arena *arena, const struct chain_r
         preferred->count = old->count + 1;
         change->preferred_order = preferred;
     }
-    int r = chain_add(&change->shape, id);
+    int r = spec_check_add(s, arena, change->chain, id, ret_why);
+    if (r < 0) return r;
+    r = chain_add(&change->shape, id);
     return r < 0 ? refuse(ret_why, r, "the chain is full") : 0;
 }
 

@@ -101,6 +101,53 @@ static void test_early_chains(void **state)
     }
 }
 
+/* Chains that contradict what storages report: two targets on one node, made for another chain. */
+static int run_contradiction(struct test_cluster *c)
+{
+    uint64_t a = cluster_target_id(0, 1), b = cluster_target_id(0, 2), d = cluster_target_id(1, 1);
+    c->storages[0].targets[0] =
+        (struct test_target){ .target_id = a, .chain_id = 1, .local_state = LOCAL_ONLINE };
+    c->storages[0].targets[1] =
+        (struct test_target){ .target_id = b, .chain_id = 1, .local_state = LOCAL_ONLINE };
+    c->storages[0].target_count = 2;
+    c->storages[1].targets[0] =
+        (struct test_target){ .target_id = d, .chain_id = 1, .local_state = LOCAL_ONLINE };
+    c->storages[1].target_count = 1;
+    wait_ns(c, 3 * SEC);
+    const struct {
+        uint32_t chain_id;
+        uint64_t targets[2];
+        int result;
+    } cases[] = {
+        { 1, { a, b }, -ERR_MGMTD_INVALID_CHAIN_TABLE },
+        { 2, { a, d }, -ERR_MGMTD_INVALID_CHAIN_TABLE },
+        { 1, { a, d }, 0 },
+        { 1, { d, a }, 0 }, /* the same again */
+        { 1, { a, b }, -ERR_MGMTD_INVALID_CHAIN_TABLE },
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        cleanup_arena_ struct arena arena = { 0 };
+        uint64_t ids[] = { cases[i].targets[0], cases[i].targets[1] };
+        struct chain_spec spec = { .chain_id = cases[i].chain_id, .targets = { ids, 2 } };
+        struct set_chains_request request = { .chains = { &spec, 1 } };
+        struct empty_record none;
+        int r = cluster_call(c, RPC_METHOD(mgmtd, set_chains), &arena, &request, &none, 5 * SEC);
+        require(c, r == cases[i].result);
+    }
+    cleanup_arena_ struct arena arena = { 0 };
+    struct chain_request add = { .chain_id = 1, .targets = { &b, 1 }, .mode = CHAIN_ADD };
+    struct chain_reply reply;
+    int r = cluster_call(c, RPC_METHOD(mgmtd, update_chain), &arena, &add, &reply, 5 * SEC);
+    require(c, r == -ERR_MGMTD_INVALID_CHAIN_TABLE);
+    return 0;
+}
+
+static void test_contradiction(void **state)
+{
+    (void)state;
+    run("default", 1, 1, 3, run_contradiction);
+}
+
 /* ---- managers ---- */
 
 static int run_failover(struct test_cluster *c)
@@ -339,7 +386,7 @@ int main(void)
         cmocka_unit_test(test_failover),     cmocka_unit_test(test_frozen_primary),
         cmocka_unit_test(test_deaf_primary), cmocka_unit_test(test_lost_store),
         cmocka_unit_test(test_storages),     cmocka_unit_test(test_partition),
-        cmocka_unit_test(test_power_loss),
+        cmocka_unit_test(test_power_loss),   cmocka_unit_test(test_contradiction),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

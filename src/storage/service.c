@@ -419,8 +419,11 @@ static int on_space_info(void *self, struct rpc_call *call, const struct empty_r
 static int on_create_target(void *self, struct rpc_call *call,
                             const struct create_target_request *req, struct empty_record *rep)
 {
+    const char *why = NULL;
     int r = need_right(call, AUTH_RIGHT_ADMIN);
-    return r < 0 ? r : targets_create(self, req);
+    if (r < 0) return r;
+    r = targets_create(self, req, call->arena, &why);
+    return r < 0 && why ? rpc_fail(call, r, "%s", why) : r;
 }
 
 static int on_offline_target(void *self, struct rpc_call *call, const struct target_request *req,

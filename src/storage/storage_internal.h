@@ -86,6 +86,8 @@ int targets_load(struct storage *s, struct disk *disk) must_check;
 int targets_watch_routing(void *storage) fiber_fn;
 /* A target has to ask its peers again: the routing is applied again in a moment. */
 void targets_apply_again(struct storage *s);
-int targets_create(struct storage *s, const struct create_target_request *req) fiber_fn must_check;
+/* *ret_why: what is in the way (@arena), or left alone. */
+int targets_create(struct storage *s, const struct create_target_request *req, struct arena *arena,
+                   const char **ret_why) fiber_fn must_check;
 int targets_offline(struct storage *s, const struct target_request *req) fiber_fn must_check;
 int targets_remove(struct storage *s, const struct target_request *req) fiber_fn must_check;

@@ -197,16 +197,34 @@ int storage_reopen_disk(struct storage *s, struct disk *disk)
     return r < 0 ? r : 0;
 }
 
-/* The target of @req if it is here already; else it is made. */
-static int create_on(struct storage *s, struct disk *disk, const struct create_target_request *req)
+/* 1 when nothing is in the way of @req, 0 when its target is here already, or a refusal. */
+static int check_place(struct storage *s, const struct disk *disk,
+                       const struct create_target_request *req, struct arena *arena,
+                       const char **ret_why)
 {
-    struct target *t = storage_find_target(s, req->target_id);
-    if (t)
-        return req->allow_existing && t->chain_id == req->chain_id && t->disk == disk
-                   ? 0
-                   : -ERR_META_EXISTS;
-    if (storage_find_chain(s, req->chain_id)) return -ERR_META_EXISTS;
-    int r = store_target_create(disk->store, req->target_id, req->chain_id);
+    const struct target *t = storage_find_target(s, req->target_id);
+    if (t && req->allow_existing && t->chain_id == req->chain_id && t->disk == disk) return 0;
+    if (t) {
+        *ret_why = arena_printf(arena, "target %" PRIu64 " is here already, of chain %u on %s",
+                                req->target_id, t->chain_id, t->disk ? t->disk->path : "no disk");
+        return -ERR_META_EXISTS;
+    }
+    t = storage_find_chain(s, req->chain_id);
+    if (!t) return 1;
+    *ret_why = arena_printf(arena,
+                            "chain %u has target %" PRIu64
+                            " on this node already: each replica needs a node of its own",
+                            req->chain_id, t->target_id);
+    return -ERR_META_EXISTS;
+}
+
+/* The target of @req if it is here already; else it is made. */
+static int create_on(struct storage *s, struct disk *disk, const struct create_target_request *req,
+                     struct arena *arena, const char **ret_why)
+{
+    int r = check_place(s, disk, req, arena, ret_why);
+    if (r <= 0) return r;
+    r = store_target_create(disk->store, req->target_id, req->chain_id);
     if (r < 0 && r != -ERR_META_EXISTS) return r;
     const struct store_target *stored = store_target_find(disk->store, req->target_id);
     if (!stored) return -ERR_FOUND_BUG;
@@ -222,17 +240,25 @@ static int create_on(struct storage *s, struct disk *disk, const struct create_t
     return 0;
 }
 
-int targets_create(struct storage *s, const struct create_target_request *req)
+int targets_create(struct storage *s, const struct create_target_request *req, struct arena *arena,
+                   const char **ret_why)
 {
-    if (req->disk_index >= s->disk_count || !req->target_id || !req->chain_id)
+    if (!req->target_id || !req->chain_id) {
+        *ret_why = "a target and a chain have numbers from 1";
         return -ERR_INVALID_ARG;
+    }
+    if (req->disk_index >= s->disk_count) {
+        *ret_why = arena_printf(arena, "there is no disk %u: this node has %u, counted from 0",
+                                req->disk_index, s->disk_count);
+        return -ERR_INVALID_ARG;
+    }
     struct disk *disk = &s->disks[req->disk_index];
     if (disk->error) {
         int r = storage_reopen_disk(s, disk);
         if (r == -ERR_BUSY || r == -ERR_CANCELED) return r;
         if (r < 0) return -ERR_STORAGE_INIT_FAILED;
     }
-    return create_on(s, disk, req);
+    return create_on(s, disk, req, arena, ret_why);
 }
 
 int targets_offline(struct storage *s, const struct target_request *req)
