@@ -15,7 +15,7 @@ enum { TWICE_EVERY = 10 };
 
 struct totals {
     uint64_t runs, failed, virtual_ns, crashes, freezes, cuts, takeovers, resyncs, kv_spells,
-        net_spells, disk_spells, clock_changes, client_crashes, operations;
+        net_spells, disk_spells, disk_faults, clock_changes, client_crashes, operations;
 };
 
 struct campaign {
@@ -148,6 +148,7 @@ static void add_fleet(struct totals *t, const struct fleet_counts *c)
     t->kv_spells += c->kv_spells;
     t->net_spells += c->net_spells;
     t->disk_spells += c->disk_spells;
+    t->disk_faults += c->disk_errors + c->disks_full + c->flips;
     t->clock_changes += c->clock_changes;
     t->client_crashes += c->client_crashes;
     t->operations += c->done + c->refused;
@@ -243,11 +244,12 @@ static void print_totals(const struct campaign *c, double seconds)
     printf("%" PRIu64 " runs of %" PRIu64 " seeds in %.0f s, %.2f virtual hours, %" PRIu64
            " operations: %" PRIu64 " crashes of servers, %" PRIu64 " of clients, %" PRIu64
            " freezes, %" PRIu64 " partitions, %" PRIu64 " bad networks, %" PRIu64
-           " bad disks, %" PRIu64 " clock changes, %" PRIu64 " KV faults, %" PRIu64
-           " failovers, %" PRIu64 " resyncs\n%" PRIu64 " failed\n",
+           " slow disks, %" PRIu64 " failed, full and rotten ones, %" PRIu64
+           " clock changes, %" PRIu64 " KV faults, %" PRIu64 " failovers, %" PRIu64
+           " resyncs\n%" PRIu64 " failed\n",
            t->runs, c->seed_count, seconds, (double)t->virtual_ns / 3600e9, t->operations,
            t->crashes, t->client_crashes, t->freezes, t->cuts, t->net_spells, t->disk_spells,
-           t->clock_changes, t->kv_spells, t->takeovers, t->resyncs, t->failed);
+           t->disk_faults, t->clock_changes, t->kv_spells, t->takeovers, t->resyncs, t->failed);
 }
 
 int main(int argc, char **argv)

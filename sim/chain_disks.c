@@ -250,6 +250,35 @@ int disks_rot(struct world *w)
     return r < 0 ? r : check_all_succeeded(w);
 }
 
+static void flip_in_all_units(struct process *p)
+{
+    enum { UNIT_COUNT = 64 };
+    for (uint64_t at = 0; at < UNIT_COUNT; at++) {
+        /* A hole has no bits. */
+        int r = sim_flip_bit(p->machine, "/data/shard-00/units-0000", at * WORLD_CHUNK_BYTES, 0);
+        (void)r;
+    }
+}
+
+int disks_damaged_alone(struct world *w)
+{
+    struct filling f = { 0 };
+    struct process *last = &w->storages[world_random(w, w->options.storage_count)];
+    int r = visit(w, fill_visit, &f);
+    for (uint32_t i = 0; i < w->options.storage_count; i++) {
+        if (&w->storages[i] != last) world_end(w, &w->storages[i], ENDING_STOP);
+    }
+    if (r == 0) r = fiber_sleep(3 * SEC); /* until they are excluded */
+    flip_in_all_units(last);
+    if (r == 0) r = world_start_clients(w);
+    if (r == 0) r = fiber_sleep(1 * SEC + world_random(w, 3 * SEC));
+    for (uint32_t i = 0; i < w->options.storage_count; i++) {
+        if (&w->storages[i] != last) world_start(w, &w->storages[i]);
+    }
+    if (r == 0) r = world_join_clients(w, JOIN_LIMIT_NS);
+    return r < 0 ? r : check_all_succeeded(w);
+}
+
 /* ---- reads ---- */
 
 enum { READ_COUNT = 300 };

@@ -12,5 +12,7 @@ int disks_replaced(struct world *w) fiber_fn must_check;
 int disks_full(struct world *w) fiber_fn must_check;
 /* Bits of one storage's data flip under load: no operation fails, all is repaired in the end. */
 int disks_rot(struct world *w) fiber_fn must_check;
+/* Everything on the only storage that serves is damaged: reads and writes wait for the others. */
+int disks_damaged_alone(struct world *w) fiber_fn must_check;
 /* Reads use all replicas; when one fails they go to the others at once. */
 int disks_spread_reads(struct world *w) fiber_fn must_check;

@@ -37,19 +37,23 @@ enum {
 
 /* Kinds of faults; any number of them at a time. */
 enum fleet_fault {
-    FLEET_CRASH = 1,        /* power cuts, kills and stops of servers */
-    FLEET_FREEZE = 2,       /* of servers, also for longer than a lease */
-    FLEET_CUT = 4,          /* of links, one way or both */
-    FLEET_NET = 8,          /* loss, resets and delays everywhere for a while */
-    FLEET_CLOCK = 16,       /* drift within its bound; jumps of wall clocks */
-    FLEET_KV_FLAKY = 32,    /* conflicts and unknown commits */
-    FLEET_KV_SLOW = 64,     /* for seconds */
-    FLEET_KV_GONE = 128,    /* for up to a minute */
-    FLEET_DISK = 256,       /* slow disks that stall */
-    FLEET_CLIENT = 512,     /* clients crash, and their like comes back as another */
-    FLEET_OLD_CLOCKS = 1024 /* clocks of cluster managers slower than their bound allows */
+    FLEET_CRASH = 1,         /* power cuts, kills and stops of servers */
+    FLEET_FREEZE = 2,        /* of servers, also for longer than a lease */
+    FLEET_CUT = 4,           /* of links, one way or both */
+    FLEET_NET = 8,           /* loss, resets and delays everywhere for a while */
+    FLEET_CLOCK = 16,        /* drift within its bound; jumps of wall clocks */
+    FLEET_KV_FLAKY = 32,     /* conflicts and unknown commits */
+    FLEET_KV_SLOW = 64,      /* for seconds */
+    FLEET_KV_GONE = 128,     /* for up to a minute */
+    FLEET_DISK = 256,        /* slow disks that stall */
+    FLEET_CLIENT = 512,      /* clients crash, and their like comes back as another */
+    FLEET_OLD_CLOCKS = 1024, /* clocks of cluster managers slower than their bound allows */
+    FLEET_DISK_ERROR = 2048, /* disks that fail reads and writes */
+    FLEET_DISK_FULL = 4096,  /* others have filled them */
+    FLEET_ROT = 8192         /* bits of one storage's chunks change */
 };
-#define FLEET_ALL_FAULTS 1023u
+#define FLEET_DISK_FAULTS ((unsigned)FLEET_DISK_ERROR | FLEET_DISK_FULL | FLEET_ROT)
+#define FLEET_ALL_FAULTS  (1023u | FLEET_DISK_FAULTS)
 
 struct fleet;
 struct fleet_file;
@@ -74,8 +78,9 @@ struct fleet_options fleet_options_default(uint64_t seed);
 /* What a run contained. */
 struct fleet_counts {
     uint32_t crashes, kills, stops, freezes, cuts, net_spells, clock_changes, kv_spells, kv_gone,
-        disk_spells, client_crashes;
+        disk_spells, client_crashes, disk_errors, disks_replaced, disks_full, flips;
     uint64_t takeovers; /* of the primary */
+    uint64_t repairs;   /* of chunks */
     uint64_t resyncs, rolled_forward, retries_recognised, collected, pruned, trims;
     uint64_t done, refused, unknown; /* operations; refused: as the model expects */
     uint64_t virtual_ns, events;
@@ -144,7 +149,8 @@ struct fleet {
     char lease_writer_name[32];
     bool is_lease_written; /* since trouble looked last */
     uint64_t kv_gone_until_ns;
-    bool is_over; /* trouble has ended: everything must come to rest */
+    uint32_t bad_disks; /* a bit for each storage whose disk has failed it, ever */
+    bool is_over;       /* trouble has ended: everything must come to rest */
     struct fleet_counts counts;
     char why[500]; /* of a failure */
     uint64_t trace_hash;
@@ -178,6 +184,8 @@ int fleet_visit(struct fleet_client *c, int (*fn)(struct fleet_client *c, void *
                 void *arg) fiber_fn must_check;
 /* It joins the cluster by fleet_client_join(), in a fiber of its own. */
 void fleet_client_start(struct fleet_client *c);
+/* A storage gets an empty disk, and its targets on it. */
+void fleet_replace_disk(struct fleet *f, struct process *p) fiber_fn;
 int fleet_client_join(struct fleet_client *c) fiber_fn must_check;
 int fleet_client_work(struct fleet_client *c) must_check;
 void fleet_client_end(struct fleet_client *c, bool is_crash) fiber_fn;
@@ -210,6 +218,9 @@ void fleet_registers_free(struct fleet *f);
 
 /* ---- fleet_check.c ---- */
 
+bool fleet_is_whole(const struct fleet *f); /* as the administrator sees it */
+/* Does a storage report a target that cannot be used? */
+bool fleet_lacks_disk(const struct fleet *f, const struct process *p);
 int fleet_wait_whole(struct fleet *f, uint64_t timeout_ns) fiber_fn must_check;
 int fleet_check(struct fleet *f) fiber_fn must_check;
 /* Chunks on the targets against the inodes of the store. */

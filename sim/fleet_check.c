@@ -19,6 +19,24 @@ static uint32_t find_broken(const struct fleet *f)
     return 0;
 }
 
+bool fleet_is_whole(const struct fleet *f)
+{
+    return find_broken(f) == 0;
+}
+
+bool fleet_lacks_disk(const struct fleet *f, const struct process *p)
+{
+    const struct routing *routing = mgmtd_client_routing(f->admin.mgmtd);
+    for (uint32_t id = 1; id <= FLEET_CHAIN_COUNT; id++) {
+        const struct chain_info *chain = routing_chain(routing, id);
+        for (uint32_t i = 0; chain && i < chain->members.count; i++) {
+            const struct chain_member *m = &chain->members.items[i];
+            if (m->node_id == p->role.node_id && m->local_state == LOCAL_OFFLINE) return true;
+        }
+    }
+    return false;
+}
+
 int fleet_wait_whole(struct fleet *f, uint64_t timeout_ns)
 {
     uint64_t end_ns = fleet_now_ns(f) + timeout_ns;

@@ -3,8 +3,10 @@
 #include "base/check.h"
 #include <sys/stat.h>
 
-static bool is_certain(int r)
+/* Where disks may be full for a while, being refused for that is as good as no answer. */
+static bool is_certain(const struct fleet_client *c, int r)
 {
+    if (r == -ERR_NO_SPACE && c->fleet->options.faults & FLEET_DISK_FULL) return false;
     return r >= 0 || error_action(r) == ACTION_FAIL;
 }
 
@@ -29,7 +31,7 @@ static int call(struct fleet_client *c, const char *what, const struct rpc_metho
         int r = meta_call(c->meta, method, arena, request, reply, NULL);
         log_info(&c->node->log, "%s: %s after %.3f s", what, error_name(MIN_OF(r, 0)),
                  (double)(fleet_now_ns(c->fleet) - begin_ns) / 1e9);
-        if (is_certain(r)) return r;
+        if (is_certain(c, r)) return r;
         r = check_limit(c, begin_ns, what, r);
         if (r < 0) return r;
     }
@@ -196,7 +198,7 @@ int fleet_write(struct fleet_client *c, struct fleet_file *file, const void *fro
         if (r == -ERR_CHUNK_STALE_GENERATION) {
             int refreshed = refresh(c, file);
             if (refreshed < 0) return refreshed;
-        } else if (is_certain(r)) {
+        } else if (is_certain(c, r)) {
             return r;
         }
         r = check_limit(c, begin_ns, "write", r);
@@ -218,7 +220,7 @@ int fleet_read(struct fleet_client *c, struct fleet_file *file, void *to, size_t
             *ret_size = (size_t)n;
             return 0;
         }
-        if (is_certain((int)n)) return (int)n;
+        if (is_certain(c, (int)n)) return (int)n;
         int r = check_limit(c, begin_ns, "read", (int)n);
         if (r < 0) return r;
     }

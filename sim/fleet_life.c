@@ -29,6 +29,7 @@ void fleet_node_ended(struct process *p)
     struct fleet *f = p->place->arg;
     const struct metrics *m = p->node->metrics;
     f->counts.resyncs += metrics_value(m, "storage.resyncs_done");
+    f->counts.repairs += metrics_value(m, "storage.repairs");
     f->counts.rolled_forward += metrics_value(m, "storage.orphans_rolled_forward");
     f->counts.retries_recognised += metrics_value(m, "storage.retries_recognised");
     f->counts.collected += metrics_value(m, "meta_server.gc_success");
@@ -197,6 +198,28 @@ static int make_target(struct fleet_client *c, uint32_t chain, uint32_t replica)
         r = fiber_sleep(20 * MSEC);
         if (r < 0) return r;
     }
+}
+
+static int make_targets_of(struct fleet_client *c, void *arg)
+{
+    const struct process *p = arg;
+    for (uint32_t chain = 1; chain <= FLEET_CHAIN_COUNT; chain++) {
+        for (uint32_t i = 0; i < FLEET_REPLICA_COUNT; i++) {
+            if (storage_of(c->fleet, chain, i) != p) continue;
+            int r = make_target(c, chain, i);
+            if (r < 0) return r;
+        }
+    }
+    return 0;
+}
+
+void fleet_replace_disk(struct fleet *f, struct process *p)
+{
+    fleet_end(f, p, ENDING_STOP);
+    snprintf(p->role.dir, sizeof p->role.dir, "/new-%u", p->start_count);
+    fleet_start(f, p);
+    int r = fleet_visit(&f->admin, make_targets_of, p);
+    if (r < 0) (void)fleet_fail(f, "a new disk of %s: %s", p->name, error_name(r));
 }
 
 static int set_chains(struct fleet_client *c, struct arena *arena)

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#define REPAIR_LIMIT_NS (10 * SEC)
+
 enum {
     CHUNK_COUNT = 3,
     BLOCKS_PER_CHUNK = FLEET_CHUNK_BYTES / BLOCK_BYTES,
@@ -118,6 +120,19 @@ int fleet_registers_begin(struct fleet_client *c)
     return r < 0 ? fleet_fail(f, "the shared file: %s", error_name(r)) : 0;
 }
 
+/* From one replica; what is damaged there is repaired soon after somebody has met it. */
+static int read_replica(struct fleet_client *c, struct piece p, uint32_t replica)
+{
+    struct read_options options = { .choice = TARGET_INDEX, .target_index = replica };
+    uint64_t end_ns = fleet_now_ns(c->fleet) + REPAIR_LIMIT_NS;
+    for (;;) {
+        int r = read_piece(c, p, &options);
+        if (r >= 0 || r == -ERR_CANCELED || fleet_now_ns(c->fleet) > end_ns) return r;
+        r = fiber_sleep(50 * MSEC);
+        if (r < 0) return r;
+    }
+}
+
 /* Every block from every replica; then the whole history. */
 int fleet_registers_check(struct fleet_client *c, void *arg)
 {
@@ -125,8 +140,7 @@ int fleet_registers_check(struct fleet_client *c, void *arg)
     for (uint64_t chunk = 0; chunk < CHUNK_COUNT; chunk++) {
         struct piece p = { chunk * BLOCKS_PER_CHUNK + FIRST_BLOCK, BLOCKS_USED };
         for (uint32_t i = 0; i < FLEET_REPLICA_COUNT; i++) {
-            struct read_options options = { .choice = TARGET_INDEX, .target_index = i };
-            int r = read_piece(c, p, &options);
+            int r = read_replica(c, p, i);
             if (r < 0)
                 return fleet_fail(f, "the shared file cannot be read in the end: %s",
                                   error_name(r));

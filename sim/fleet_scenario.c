@@ -80,6 +80,16 @@ static void set_old_primary(struct fleet_options *o)
     o->op_pause_max_ns = SEC;
 }
 
+static void set_disk_faults(struct fleet_options *o)
+{
+    o->faults = FLEET_DISK_FAULTS | FLEET_DISK;
+    o->trouble_ns = 25 * SEC;
+    o->fault_gap_ns_max = 300 * MSEC;
+    o->shared_percent = 5;
+    o->register_percent = 40;
+    o->ops_per_client = 300;
+}
+
 /* All write and read the same blocks. */
 static void set_registers(struct fleet_options *o)
 {
@@ -101,6 +111,7 @@ const struct fleet_scenario fleet_scenarios[] = {
     { "fleet-kv-gone", "the store is gone for up to a minute", set_kv_gone },
     { "fleet-clocks", "managers whose clocks are slower than they may be", set_old_clocks },
     { "fleet-registers", "all write and read one file; its history is checked", set_registers },
+    { "fleet-disks", "disks that fail, are full, and rot", set_disk_faults },
     { "fleet-late", "who has a lease hears of it late, and is cut off", set_late_answers },
     { "fleet-deposed", "a deposed manager answers those who lost the new one", set_old_primary },
 };
@@ -129,12 +140,14 @@ void fleet_sum_up(const struct fleet *f, char *buf, size_t size)
              "seed %" PRIu64 ": %.1f s, %" PRIu64 " events, %" PRIu64 " done, %" PRIu64
              " refused, %" PRIu64
              " unknown; crashes %u kills %u stops %u freezes %u cuts %u net %u clocks %u kv %u "
-             "(gone %u) disks %u clients %u; takeovers %" PRIu64 ", resyncs %" PRIu64
+             "(gone %u) disks %u (errors %u replaced %u full %u flips %u) "
+             "clients %u; repairs %" PRIu64 ", takeovers %" PRIu64 ", resyncs %" PRIu64
              ", rolled forward %" PRIu64 ", retries recognised %" PRIu64 ", collected %" PRIu64
              ", pruned %" PRIu64 ", trims %" PRIu64 "; trace %016" PRIx64,
              f->options.seed, (double)c->virtual_ns / 1e9, c->events, c->done, c->refused,
              c->unknown, c->crashes, c->kills, c->stops, c->freezes, c->cuts, c->net_spells,
-             c->clock_changes, c->kv_spells, c->kv_gone, c->disk_spells, c->client_crashes,
+             c->clock_changes, c->kv_spells, c->kv_gone, c->disk_spells, c->disk_errors,
+             c->disks_replaced, c->disks_full, c->flips, c->client_crashes, c->repairs,
              c->takeovers, c->resyncs, c->rolled_forward, c->retries_recognised, c->collected,
              c->pruned, c->trims, f->trace_hash);
 }

@@ -48,6 +48,11 @@ static void one_file_of_several_writers_is_linearizable(void **state)
     run_seeds("fleet-registers", 2);
 }
 
+static void disks_fail_fill_up_and_rot(void **state)
+{
+    run_seeds("fleet-disks", 3);
+}
+
 static void leases_and_routing_at_their_moment(void **state)
 {
     run_seeds("fleet-late", 3);
@@ -93,9 +98,7 @@ static const struct {
     { MUTANT_LEASE_FROM_REPLY, "fleet-late", 8 },
     { MUTANT_NODE_LEASE_FROM_REPLY, "fleet-late", 4 },
     { MUTANT_ROUTING_BACKWARDS, "fleet-deposed", 4 },
-    { MUTANT_NO_CHUNK_LOCK, "fleet-registers", 2 },
-    { MUTANT_RETRY_UNDER_NEW_IDENTITY, "fleet-registers", 6 },
-    { MUTANT_SYNCING_LEFT_OUT, "fleet-registers", 4 },
+    { MUTANT_NO_CHUNK_LOCK, "fleet-registers", 4 },
 };
 
 static void mutants_are_caught(void **state)
@@ -122,6 +125,7 @@ int main(void)
         cmocka_unit_test(servers_die_while_the_store_loses_answers),
         cmocka_unit_test(there_is_one_primary),
         cmocka_unit_test(one_file_of_several_writers_is_linearizable),
+        cmocka_unit_test(disks_fail_fill_up_and_rot),
         cmocka_unit_test(leases_and_routing_at_their_moment),
         cmocka_unit_test(what_dead_clients_left_is_settled),
         cmocka_unit_test(the_store_may_be_gone),

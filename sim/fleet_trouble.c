@@ -2,9 +2,12 @@
  * beside these the network, the store, the disks, the clocks and the clients have theirs.
  */
 #include "sim/fleet_model.h"
+#include <stdio.h>
 #include <string.h>
 
-enum fault_kind_here { HEALTHY, DOWN, FROZEN, CUT };
+#define LOOK_AT_DISK_NS SEC
+
+enum fault_kind_here { HEALTHY, DOWN, FROZEN, CUT, FAILING_DISK, FULL_DISK };
 struct server_fault {
     enum fault_kind_here kind;
     uint64_t until_ns;
@@ -14,6 +17,8 @@ struct trouble {
     struct fleet *fleet;
     struct server_fault servers[FLEET_SERVER_COUNT];
     uint64_t net_until_ns, kv_until_ns, disk_until_ns; /* 0: well */
+    uint32_t rotten;                                   /* the server whose bits change */
+    bool has_lost_disk; /* a storage's, and it is not whole again since */
 };
 
 static bool has(const struct fleet *f, enum fleet_fault fault)
@@ -65,16 +70,87 @@ static void mend(struct fleet *f, struct machine *victim)
     }
 }
 
+/* ---- the disk of one storage ---- */
+
+static void begin_disk_fault(struct fleet *f, const struct process *p, bool is_full)
+{
+    struct sim_disk_profile profile = sim_options_default(0).disk;
+    if (is_full) {
+        f->counts.disks_full++;
+        profile.capacity_bytes = sim_disk_used_bytes(p->machine) + fleet_random(f, 256 * KIB);
+    } else {
+        f->counts.disk_errors++;
+        profile.read_error_ppm = (uint32_t)fleet_random(f, 20000);
+        profile.write_error_ppm = (uint32_t)fleet_random(f, 20000);
+    }
+    f->bad_disks |= 1u << (p->role.node_id - FLEET_STORAGE_ID);
+    sim_set_disk_profile(p->machine, &profile);
+}
+
+/* A full disk comes back by itself; one that failed is looked at again by the next process, and
+ * replaced if that cannot use it. */
+static void end_disk_fault(struct trouble *t, struct process *p, bool is_full)
+{
+    struct fleet *f = t->fleet;
+    struct sim_disk_profile profile = sim_options_default(0).disk;
+    sim_set_disk_profile(p->machine, &profile);
+    if (is_full) return;
+    fleet_end(f, p, fleet_random(f, 2) ? ENDING_POWER : ENDING_KILL);
+    fleet_start(f, p);
+    if (fiber_sleep(LOOK_AT_DISK_NS) < 0 || !fleet_lacks_disk(f, p)) return;
+    f->counts.disks_replaced++;
+    fleet_replace_disk(f, p);
+}
+
+/* One disk is lost at a time: the data is on the others, which must not go before it is back. */
+static bool may_begin(struct trouble *t, uint32_t kind)
+{
+    struct fleet *f = t->fleet;
+    bool is_whole = fleet_is_whole(f);
+    bool is_quiet = true;
+    for (uint32_t i = 0; i < FLEET_STORAGE_COUNT; i++) {
+        enum fault_kind_here k = t->servers[FLEET_MGMTD_COUNT + FLEET_META_COUNT + i].kind;
+        is_quiet = is_quiet && k == HEALTHY;
+    }
+    if (is_whole && is_quiet) t->has_lost_disk = false;
+    if (t->has_lost_disk) return false;
+    t->has_lost_disk = kind == FLEET_DISK_ERROR && is_whole && is_quiet;
+    return kind != FLEET_DISK_ERROR || t->has_lost_disk;
+}
+
+/* Only while all is well, so that others have what is lost, and always on the same disk. */
+static void flip_bits(const struct trouble *t)
+{
+    enum { UNIT_COUNT = 48 }; /* about what is in use */
+    struct fleet *f = t->fleet;
+    const struct process *p = &f->servers[t->rotten];
+    if (t->servers[t->rotten].kind != HEALTHY || !fleet_is_whole(f)) return;
+    char path[160];
+    snprintf(path, sizeof path, "%s/shard-00/units-0000", p->role.dir);
+    for (uint64_t i = 1 + fleet_random(f, 8); i > 0; i--) {
+        uint64_t at = fleet_random(f, (uint64_t)UNIT_COUNT * FLEET_CHUNK_BYTES);
+        uint8_t bit = (uint8_t)fleet_random(f, 8);
+        f->counts.flips += sim_flip_bit(p->machine, path, at, bit) == 0;
+    }
+}
+
 static void begin_server_fault(struct trouble *t, uint32_t at)
 {
     struct fleet *f = t->fleet;
     struct process *p = &f->servers[at];
     struct server_fault *s = &t->servers[at];
-    static const uint32_t kinds[] = { FLEET_CRASH, FLEET_CRASH, FLEET_FREEZE, FLEET_CUT };
+    static const uint32_t kinds[] = { FLEET_CRASH,  FLEET_CRASH, FLEET_CRASH,
+                                      FLEET_FREEZE, FLEET_CUT,   FLEET_DISK_ERROR,
+                                      FLEET_FREEZE, FLEET_CUT,   FLEET_DISK_FULL };
     uint32_t kind = kinds[fleet_random(f, ARRAY_SIZE(kinds))];
     uint64_t length_ns = any_length_ns(f);
     if (!has(f, (enum fleet_fault)kind)) return;
-    if (kind == FLEET_CRASH) {
+    bool is_disk = kind == FLEET_DISK_ERROR || kind == FLEET_DISK_FULL;
+    if (p->role.kind == ROLE_STORAGE ? !may_begin(t, kind) : is_disk) return;
+    if (is_disk) {
+        begin_disk_fault(f, p, kind == FLEET_DISK_FULL);
+        s->kind = kind == FLEET_DISK_FULL ? FULL_DISK : FAILING_DISK;
+    } else if (kind == FLEET_CRASH) {
         static const enum ending ends[] = { ENDING_POWER, ENDING_POWER, ENDING_KILL, ENDING_STOP };
         fleet_end(f, p, ends[fleet_random(f, ARRAY_SIZE(ends))]);
         s->kind = DOWN;
@@ -98,6 +174,8 @@ static void end_server_fault(struct trouble *t, uint32_t at)
     case DOWN: fleet_start(f, p); break;
     case FROZEN: sim_thaw(p->machine); break;
     case CUT: mend(f, p->machine); break;
+    case FAILING_DISK:
+    case FULL_DISK: end_disk_fault(t, p, t->servers[at].kind == FULL_DISK); break;
     }
     t->servers[at] = (struct server_fault){ .kind = HEALTHY };
 }
@@ -146,10 +224,13 @@ static void begin_kv_fault(struct trouble *t)
     t->kv_until_ns = fleet_now_ns(f) + length_ns;
 }
 
-static void set_disks(struct fleet *f, bool is_bad)
+static void set_disks(const struct trouble *t, bool is_bad)
 {
+    struct fleet *f = t->fleet;
     struct sim_disk_profile p = sim_options_default(0).disk;
     for (uint32_t i = 0; i < FLEET_STORAGE_COUNT; i++) {
+        enum fault_kind_here kind = t->servers[FLEET_MGMTD_COUNT + FLEET_META_COUNT + i].kind;
+        if (kind == FAILING_DISK || kind == FULL_DISK) continue;
         struct sim_disk_profile one = p;
         if (is_bad && fleet_random(f, 2)) {
             one.sync_max_ns = fleet_random(f, 100 * MSEC);
@@ -223,6 +304,7 @@ static int begin_fault(struct trouble *t)
 {
     struct fleet *f = t->fleet;
     uint64_t dice = fleet_random(f, 20), now_ns = fleet_now_ns(f);
+    if (has(f, FLEET_ROT) && fleet_random(f, 3) == 0) flip_bits(t);
     if (has(f, FLEET_OLD_CLOCKS) && fleet_random(f, 6) == 0) {
         set_old_clocks(f);
     } else if (dice < 12) {
@@ -234,7 +316,7 @@ static int begin_fault(struct trouble *t)
         t->net_until_ns = now_ns + fleet_random(f, 5 * SEC);
     } else if (dice == 13 && has(f, FLEET_DISK) && !t->disk_until_ns) {
         f->counts.disk_spells++;
-        set_disks(f, true);
+        set_disks(t, true);
         t->disk_until_ns = now_ns + fleet_random(f, 5 * SEC);
     } else if (dice == 14 && has(f, FLEET_CLOCK)) {
         change_clock(f);
@@ -262,7 +344,7 @@ static void end_faults(struct trouble *t)
     }
     if (is_past(&t->net_until_ns, now_ns)) set_net(f, false);
     if (is_past(&t->kv_until_ns, now_ns)) set_kv(f, 0);
-    if (is_past(&t->disk_until_ns, now_ns)) set_disks(f, false);
+    if (is_past(&t->disk_until_ns, now_ns)) set_disks(t, false);
 }
 
 void fleet_heal(struct fleet *f)
@@ -270,7 +352,7 @@ void fleet_heal(struct fleet *f)
     sim_heal_all(f->place.sim);
     set_net(f, false);
     set_kv(f, 0);
-    set_disks(f, false);
+    set_disks(&(struct trouble){ .fleet = f }, false);
     for (uint32_t i = 0; i < machine_count(f); i++) {
         sim_thaw(machine_at(f, i));
         sim_clock_drift(machine_at(f, i), 0);
@@ -283,6 +365,8 @@ void fleet_heal(struct fleet *f)
 static int make_random_trouble(struct fleet *f, uint64_t end_ns)
 {
     struct trouble t = { .fleet = f };
+    t.rotten =
+        FLEET_MGMTD_COUNT + FLEET_META_COUNT + (uint32_t)fleet_random(f, FLEET_STORAGE_COUNT);
     uint64_t next_ns = fleet_now_ns(f);
     while (fleet_now_ns(f) < end_ns && !f->why[0]) {
         int r = fiber_sleep(5 * MSEC);
@@ -293,6 +377,10 @@ static int make_random_trouble(struct fleet *f, uint64_t end_ns)
         next_ns = fleet_now_ns(f) + fleet_random(f, f->options.fault_gap_ns_max + 1ull);
         r = begin_fault(&t);
         if (r < 0) return r;
+    }
+    for (uint32_t i = 0; i < FLEET_SERVER_COUNT; i++) {
+        bool is_disk = t.servers[i].kind == FAILING_DISK || t.servers[i].kind == FULL_DISK;
+        if (is_disk) end_server_fault(&t, i);
     }
     return 0;
 }

@@ -170,6 +170,13 @@ static void set_rot(struct world_options *o)
     o->with_rot = true;
 }
 
+static void set_damaged_alone(struct world_options *o)
+{
+    o->ops_per_client = 60;
+    o->chunk_count = 12;
+    o->with_rot = true;
+}
+
 /* An operation lives at most 20 s. */
 static void set_tombstones(struct world_options *o)
 {
@@ -213,6 +220,8 @@ const struct scenario scenarios[] = {
     { "replaced", "storages come back with empty disks", set_replaced, disks_replaced },
     { "full", "disks fill up", set_full, disks_full },
     { "rot", "bits flip on one storage's disk", set_rot, disks_rot },
+    { "damaged-alone", "the only storage that serves is damaged", set_damaged_alone,
+      disks_damaged_alone },
     { "spread", "reads use all replicas, and avoid one that fails", NULL, disks_spread_reads },
     { "tombstones", "chunks are removed, forgotten and made anew", set_tombstones, just_run },
 };

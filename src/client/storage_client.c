@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "client/storage_client_internal.h"
 #include "loop/fault.h"
+#include <errno.h>
 
 enum {
     CHANNEL_COUNT_DEFAULT = 1024,
@@ -183,7 +184,8 @@ static bool may_retry(int r)
 {
     if (error_action(r) != ACTION_FAIL) return true;
     return r == -ERR_CHUNK_WRITE_FAILED || r == -ERR_CHUNK_READ_FAILED ||
-           r == -ERR_MGMTD_NODE_NOT_FOUND || r == -ERR_FAULT_INJECTION;
+           r == -ERR_MGMTD_NODE_NOT_FOUND || r == -ERR_FAULT_INJECTION ||
+           r == error_from_errno(EIO); /* of its disk, which it gives up for that */
 }
 
 static int call_head_once(struct storage_client *c, struct attempt_call *call,

@@ -205,9 +205,12 @@ static int stage_new(struct target *t, struct chunk_lock *lock, const struct wri
                                      .crc32c = req->crc32c };
     if (MUTANT(FORWARD_BEFORE_SYNC)) forward_too_early(t, lock, &u, down);
     int r = stage(t, lock, &u, state);
+    if (!is_damage(r)) return r;
     /* It is the data that came that is damaged, or ours below it. */
-    if (!is_damage(r) || repair_locked(t, lock->chunk) <= 0) return r;
-    return stage(t, lock, &u, state);
+    int repaired = repair_locked(t, lock->chunk);
+    if (repaired > 0) return stage(t, lock, &u, state);
+    /* Who has it whole may be away: not the last word. */
+    return repaired < 0 && t->all_count > 1 ? -ERR_CHUNK_READ_FAILED : r;
 }
 
 static int check_head(struct target *t, uint32_t chain_version)
