@@ -20,6 +20,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define WAIT_SAY_NS (10 * SEC)
+
+enum { ASKED_TO_END = -1 }; /* by a signal while it waited; the status of the process is 0 */
+
 static const char tool[] = "c3fs entrypoint";
 
 /* The first IPv4 address of an interface that is up and not the loopback; "" if there is none. */
@@ -47,25 +51,63 @@ static const char *host_address(struct arena *arena)
 struct key_reader {
     struct node *node;
     const char *kv_path;
+    struct scope scope; /* of the fiber that reads */
     uint8_t key[AUTH_KEY_BYTES];
+    int result;
+    bool is_asked_to_end;
 };
 
-/* Waits until somebody has initialised the store. */
-static int read_key(void *arg)
+/* Waits until somebody has initialised the store, and says now and then that it does. */
+static int read_key(struct key_reader *k, struct kv *kv)
+{
+    uint64_t begin_ns = node_now_ns(k->node), say_ns = begin_ns;
+    for (;;) {
+        int r = cluster_key_get(kv, NULL, k->key);
+        if (r != -ERR_META_BAD_FILE_SYSTEM) return r;
+        uint64_t now_ns = node_now_ns(k->node);
+        if (now_ns >= say_ns) {
+            fprintf(stderr,
+                    "%s: waiting for init-cluster in %s: the store has no cluster key (%llu s)\n",
+                    tool, k->kv_path, (unsigned long long)((now_ns - begin_ns) / SEC));
+            say_ns = now_ns + WAIT_SAY_NS;
+        }
+        r = fiber_sleep(500 * MSEC);
+        if (r < 0) return r;
+    }
+}
+
+static int open_and_read_key(void *arg)
 {
     struct key_reader *k = arg;
     struct kv_embedded_options options = { .dir = k->kv_path };
     cleanup_(kv_closep) struct kv *kv = NULL;
     int r = kv_embedded_open(k->node, &options, &kv);
-    bool is_said = false;
-    while (r >= 0) {
-        r = cluster_key_get(kv, NULL, k->key);
-        if (r != -ERR_META_BAD_FILE_SYSTEM) break;
-        if (!is_said) fprintf(stderr, "%s: waiting for init-cluster in %s\n", tool, k->kv_path);
-        is_said = true;
-        r = fiber_sleep(500 * MSEC);
-    }
-    return r;
+    k->result = r < 0 ? r : read_key(k, kv);
+    return 0;
+}
+
+static int watch_signals(void *arg)
+{
+    struct key_reader *k = arg;
+    int r = role_wait_signal(k->node);
+    if (r < 0) return r;
+    k->is_asked_to_end = true;
+    scope_cancel(&k->scope);
+    return 0;
+}
+
+static int read_key_or_end(void *arg)
+{
+    struct key_reader *k = arg;
+    struct scope signals;
+    scope_init(&signals, NULL);
+    scope_init(&k->scope, NULL);
+    int r = fiber_spawn(&signals, "signals", watch_signals, k);
+    if (r >= 0) r = fiber_spawn(&k->scope, "key", open_and_read_key, k);
+    if (r >= 0) r = scope_wait(&k->scope);
+    scope_done(&k->scope);
+    scope_done(&signals);
+    return r < 0 ? r : k->result;
 }
 
 static int key_of_store(struct arena *arena, const char *kv_path, const char **ret)
@@ -76,7 +118,8 @@ static int key_of_store(struct arena *arena, const char *kv_path, const char **r
     cleanup_(node_freep) struct node *node = node_new(loop, NULL, "entrypoint");
     node->log.level = LOG_WARN;
     struct key_reader k = { .node = node, .kv_path = kv_path };
-    int r = loop_run_main(loop, node, read_key, &k);
+    int r = loop_run_main(loop, node, read_key_or_end, &k);
+    if (k.is_asked_to_end) return ASKED_TO_END;
     if (r < 0)
         return tool_fail(tool, "KV_PATH: the cluster's key cannot be read from the store in %s: %s",
                          kv_path, error_sentence(r));
@@ -148,7 +191,6 @@ static int stay(void)
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
-    sigprocmask(SIG_BLOCK, &set, NULL);
     fprintf(stderr, "%s: ready; admin_cli -cfg /opt/3fs/etc/admin_cli.toml COMMAND\n", tool);
     sigwait(&set, &number);
     return 0;
@@ -167,6 +209,9 @@ static int run(struct arena *arena, const char *service, const char *directory)
 {
     struct entry_plan plan;
     const char *error = NULL, *key = NULL;
+    /* As the first process of a container it would not be ended by a signal; blocked, one that
+     * comes early waits for the service. */
+    role_block_signals();
     if (entry_plan_make(service, (const char *const *)environ, host_address(arena), arena, &plan,
                         &error) < 0) {
         tool_fail(tool, "%s", error);
@@ -197,6 +242,7 @@ int entrypoint_main(int argc, char *const *argv)
                            "example:\n  MGMTD_NODE_ID=1 c3fs entrypoint mgmtd\n", spec, argc, argv,
                            &args);
     if (r >= 0) return r;
-    return run(&arena, argument_text(&args, "service", ""),
-               argument_text(&args, "--directory", "/opt/3fs/etc"));
+    r = run(&arena, argument_text(&args, "service", ""),
+            argument_text(&args, "--directory", "/opt/3fs/etc"));
+    return r == ASKED_TO_END ? 0 : r;
 }

@@ -11,6 +11,8 @@
 #define SETTING_STRUCT_NAME meta_settings
 SETTINGS_TABLE(meta_settings_table, META_SETTINGS)
 
+#define WAIT_SAY_NS (30 * SEC)
+
 struct root_init {
     struct arena arena;
     const struct layout *layout;
@@ -80,17 +82,19 @@ static int format_txn(struct kv_txn *txn, void *arg)
     return version > META_FORMAT_VERSION ? -ERR_FORMAT_TOO_NEW : 0;
 }
 
-/* Waits until init-cluster was run; says so once. */
+/* Waits until init-cluster was run; says so now and then. */
 static int wait_initialised(struct node *node, struct kv *kv)
 {
-    for (bool has_said = false;; has_said = true) {
+    for (uint64_t say_ns = 0;;) {
         cleanup_arena_ struct arena arena = { 0 };
         int r = kv_read_only(kv, format_txn, &arena);
         if (r == -ERR_FORMAT_TOO_NEW)
             return log_error(&node->log, r, "the metadata was written by a newer release");
         if (r >= 0 || r == -ERR_CANCELED) return r;
-        if (!has_said)
+        if (node_now_ns(node) >= say_ns) {
             log_warn(&node->log, r, "waiting for the file system to be initialised (init-cluster)");
+            say_ns = node_now_ns(node) + WAIT_SAY_NS;
+        }
         r = fiber_sleep(200 * MSEC);
         if (r < 0) return r;
     }

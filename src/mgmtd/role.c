@@ -2,14 +2,18 @@
 #include "cluster/cluster_init.h"
 #include "mgmtd/mgmtd_internal.h"
 
-/* Waits until init-cluster was run; says so once. */
+#define WAIT_SAY_NS (30 * SEC)
+
+/* Waits until init-cluster was run; says so now and then. */
 static int wait_initialised(struct node *node, struct kv *kv, struct cluster_identity *ret)
 {
-    for (bool has_said = false;; has_said = true) {
+    for (uint64_t say_ns = 0;;) {
         int r = cluster_load(kv, ret);
         if (r == 0 || r == -ERR_CANCELED || r == -ERR_FORMAT_TOO_NEW) return r;
-        if (!has_said)
+        if (node_now_ns(node) >= say_ns) {
             log_warn(&node->log, r, "waiting for the cluster to be initialised (init-cluster)");
+            say_ns = node_now_ns(node) + WAIT_SAY_NS;
+        }
         r = fiber_sleep(200 * MSEC);
         if (r < 0) return r;
     }
