@@ -18,7 +18,7 @@ struct user_config {
     struct map overrides; /* uid + 1 -> struct user_override * */
 };
 
-enum conf_kind { CONF_BOOL, CONF_SECONDS, CONF_DURATION };
+enum conf_kind { CONF_BOOL, CONF_COUNT, CONF_SECONDS, CONF_DURATION };
 
 struct conf_key {
     const char *name;
@@ -37,9 +37,15 @@ struct conf_key {
     }
 /* Sorted by name, as a listing shows them. */
 static const struct conf_key conf_keys[] = {
+    SYS("io_job_deq_timeout", CONF_DURATION, io_job_deq_timeout_ns),
+    SYS("io_worker_coros.hi", CONF_COUNT, io_worker_coros_hi),
+    SYS("io_worker_coros.lo", CONF_COUNT, io_worker_coros_lo),
+    SYS("max_jobs_per_ioring", CONF_COUNT, max_jobs_per_ioring),
     SYS("periodic_sync.enable", CONF_BOOL, periodic_sync_enable),
     SYS("periodic_sync.flush_write_buf", CONF_BOOL, periodic_sync_flush),
     SYS("periodic_sync.interval", CONF_DURATION, periodic_sync_ns),
+    SYS("storage.net_client.rdma_control.max_concurrent_transmission", CONF_COUNT,
+        rdma_transmission_count),
     USR("attr_timeout", CONF_SECONDS, attr_timeout),
     USR("dryrun_bench_mode", CONF_BOOL, dryrun_bench_mode),
     USR("enable_read_cache", CONF_BOOL, enable_read_cache),
@@ -86,6 +92,7 @@ static struct user_view view_of_settings(const struct fuse_settings *s)
 static size_t kind_size(enum conf_kind kind)
 {
     static const size_t sizes[] = { [CONF_BOOL] = sizeof(bool),
+                                    [CONF_COUNT] = sizeof(uint32_t),
                                     [CONF_SECONDS] = sizeof(double),
                                     [CONF_DURATION] = sizeof(uint64_t) };
     return sizes[kind];
@@ -132,6 +139,7 @@ char *conf_value(const struct mount *m, struct arena *arena, uint32_t index, uin
     char text[64];
     switch (k->kind) {
     case CONF_BOOL: return arena_printf(arena, "%s", *(const bool *)at ? "true" : "false");
+    case CONF_COUNT: return arena_printf(arena, "%u", *(const uint32_t *)at);
     case CONF_SECONDS: return arena_printf(arena, "%.1f", *(const double *)at);
     default:
         return arena_printf(arena, "'%s'",
@@ -141,6 +149,7 @@ char *conf_value(const struct mount *m, struct arena *arena, uint32_t index, uin
 
 union conf_parsed {
     bool flag;
+    uint32_t count;
     double seconds;
     uint64_t ns;
 };
@@ -153,6 +162,11 @@ static int parse_value(enum conf_kind kind, const char *text, union conf_parsed 
         if (strcmp(text, "true") != 0 && strcmp(text, "false") != 0) return -ERR_INVALID_ARG;
         ret->flag = !strcmp(text, "true");
         return 0;
+    case CONF_COUNT: {
+        unsigned long count = strtoul(text, &end, 10);
+        ret->count = (uint32_t)count;
+        return *text >= '0' && *text <= '9' && !*end && count <= UINT32_MAX ? 0 : -ERR_INVALID_ARG;
+    }
     case CONF_SECONDS:
         ret->seconds = strtod(text, &end);
         return *text && !*end && ret->seconds >= 0 && ret->seconds <= 1e9 ? 0 : -ERR_INVALID_ARG;

@@ -39,7 +39,18 @@
     S(BOOL, periodic_sync_enable, "periodic_sync.enable", "true", HOT,                             \
       "settle open files now and then")                                                            \
     S(DURATION, periodic_sync_ns, "periodic_sync.interval", "30s", HOT, "how often")               \
-    S(BOOL, periodic_sync_flush, "periodic_sync.flush_write_buf", "true", HOT, "also write buffers")
+    S(BOOL, periodic_sync_flush, "periodic_sync.flush_write_buf", "true", HOT,                     \
+      "also write buffers")                                                                        \
+    S(DURATION, io_job_deq_timeout_ns, "io_job_deq_timeout", "1ms", HOT,                           \
+      "of rings in shared memory; kept, without effect in this release")                           \
+    S(U32, io_worker_coros_hi, "io_worker_coros.hi", "8", HOT,                                     \
+      "of rings in shared memory; kept, without effect in this release")                           \
+    S(U32, io_worker_coros_lo, "io_worker_coros.lo", "8", HOT,                                     \
+      "of rings in shared memory; kept, without effect in this release")                           \
+    S(U32, max_jobs_per_ioring, "max_jobs_per_ioring", "32", HOT,                                  \
+      "of rings in shared memory; kept, without effect in this release")                           \
+    S(U32, rdma_transmission_count, "storage.net_client.rdma_control.max_concurrent_transmission", \
+      "64", HOT, "of RDMA; kept, without effect in this release")
 SETTINGS_STRUCT(fuse_settings, FUSE_SETTINGS)
 extern const struct setting fuse_settings_table[];
 

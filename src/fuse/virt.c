@@ -1,8 +1,9 @@
-/* virt.c - 3fs-virt in the root of the mount: rm-rf, get-conf, set-conf.
+/* virt.c - 3fs-virt in the root of the mount: get-conf, iovs, rm-rf, set-conf.
  *
  *   3fs-virt/rm-rf     a symlink made here, or a directory moved here, is removed with all below
  *   3fs-virt/get-conf  a symlink per setting, whose target is the value
  *   3fs-virt/set-conf  ln -s VALUE set-conf/KEY changes it
+ *   3fs-virt/iovs      where 3FS lists its rings; empty, as this release has none
  *
  * Nothing of it exists at meta; the inode numbers are above those of files.
  */
@@ -14,6 +15,7 @@
 #define VIRT_RMRF     0xfffffffffffffffdull
 #define VIRT_GET_CONF 0xffffffff00000000ull /* + 1 + key index: its symlinks */
 #define VIRT_SET_CONF 0xfffffffe80000000ull
+#define VIRT_IOVS     0xfffffffffffffffcull
 #define VIRT_TEMPORARY                                                                             \
     0xfffffffe00000000ull /* what a symlink() into rm-rf or set-conf is answered with */
 
@@ -23,6 +25,7 @@ static const struct {
     mode_t mode;
 } directories[] = {
     { "get-conf", VIRT_GET_CONF, 0555 },
+    { "iovs", VIRT_IOVS, 0555 },
     { "rm-rf", VIRT_RMRF, 0777 },
     { "set-conf", VIRT_SET_CONF, 0777 },
 };

@@ -374,7 +374,7 @@ static int ring_init(struct io_uring *ring)
 static const char *why_not(int eno)
 {
     switch (eno) {
-    case ENOSYS: return "this kernel has no io_uring";
+    case ENOSYS: return "the kernel, or a seccomp profile, has no io_uring";
     case EPERM:
     case EACCES: return "io_uring is forbidden here (seccomp or kernel.io_uring_disabled)";
     case ENOMEM: return "io_uring may not lock enough memory (RLIMIT_MEMLOCK)";

@@ -37,8 +37,10 @@ def mount_looks_right(d):
     true(line[0].startswith("hf3fs."), "source " + line[0])
     equal(line[2], "fuse.hf3fs")
     true("3fs-virt" in os.listdir(Options.mount), "3fs-virt is listed in the root")
-    equal(sorted(os.listdir(virt())), ["get-conf", "rm-rf", "set-conf"])
-    for name, mode in (("", 0o555), ("get-conf", 0o555), ("rm-rf", 0o777), ("set-conf", 0o777)):
+    equal(sorted(os.listdir(virt())), ["get-conf", "iovs", "rm-rf", "set-conf"])
+    equal(os.listdir(virt("iovs")), [])
+    for name, mode in (("", 0o555), ("get-conf", 0o555), ("iovs", 0o555), ("rm-rf", 0o777),
+                       ("set-conf", 0o777)):
         equal(os.stat(virt(name)).st_mode & 0o7777, mode, name)
     fails(E.EPERM, os.mkdir, virt("new"))
     fails(E.ENOENT, os.stat, virt("missing"))
@@ -58,6 +60,9 @@ def errno_in(call, *arguments):
 @case(only_c3fs=True)
 def settings_at_start(d):
     table = {
+        "sys.io_job_deq_timeout": "'1ms'", "sys.io_worker_coros.hi": "8",
+        "sys.io_worker_coros.lo": "8", "sys.max_jobs_per_ioring": "32",
+        "sys.storage.net_client.rdma_control.max_concurrent_transmission": "64",
         "sys.periodic_sync.enable": "true", "sys.periodic_sync.flush_write_buf": "true",
         "sys.periodic_sync.interval": "'30s'", "usr.attr_timeout": "30.0",
         "usr.dryrun_bench_mode": "false", "usr.enable_read_cache": "true", "usr.entry_timeout": "30.0",
