@@ -337,9 +337,13 @@ static const struct fuse_lowlevel_ops operations = {
     .removexattr = op_removexattr,
 };
 
+enum mount_point_state { POINT_FREE, POINT_SERVED, POINT_STALE, POINT_STALE_BOUND };
+
 static int mount_point_state(void *mountpoint)
 {
-    return mount_is_ours(mountpoint) ? 1 + mount_answers(mountpoint) : 0;
+    if (!mount_is_ours(mountpoint)) return POINT_FREE;
+    if (mount_answers(mountpoint)) return POINT_SERVED;
+    return mount_is_bound(mountpoint) ? POINT_STALE_BOUND : POINT_STALE;
 }
 
 /* A killed daemon leaves a mount that answers nobody. It goes just before the new one comes, and
@@ -348,10 +352,18 @@ static int mount_point_state(void *mountpoint)
 static int clear_stale_mount(struct mount *m)
 {
     int state = blocking_run(m->node, mount_point_state, m->mountpoint);
-    if (state <= 0) return state;
-    if (state == 2)
+    if (state <= POINT_FREE) return state;
+    if (state == POINT_SERVED)
         return log_error(&m->node->log, -ERR_BUSY, "%s: a c3fs that runs is mounted there",
                          m->mountpoint);
+    if (state == POINT_STALE_BOUND) {
+        /* Mounted over it, the new one is seen outside of this container too. */
+        log_warn(&m->node->log, 0,
+                 "%s was left mounted by a process that is gone, and only the host can unmount it: "
+                 "mounting over it",
+                 m->mountpoint);
+        return 0;
+    }
     log_warn(&m->node->log, 0, "%s was left mounted by a process that is gone: unmounting it",
              m->mountpoint);
     if (mount_clear(m->mountpoint)) return 0;

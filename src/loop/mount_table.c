@@ -1,4 +1,4 @@
-/* mount_table.c - /proc/self/mounts, and umount by root or by fusermount3. */
+/* mount_table.c - /proc/self/mounts and mountinfo, and umount by root or by fusermount3. */
 #include "loop/mount_table.h"
 
 #include "base/units.h"
@@ -87,6 +87,56 @@ int mount_ask(const char *path, uint64_t timeout_ns)
     if (!is_answered) kill(pid, SIGKILL);
     if (is_answered) waitpid(pid, &status, 0);
     return is_answered && WIFEXITED(status) ? WEXITSTATUS(status) : ETIMEDOUT;
+}
+
+struct mount_row {
+    unsigned id, parent;
+    char at[4096], type[64];
+    bool is_shared;
+};
+
+/* "36 35 98:0 /root /at rw,noatime shared:1 - ext3 /dev/root rw"; optional fields end with " - ".
+ */
+static bool parse_row(const char *line, struct mount_row *ret)
+{
+    struct mount_row row = { 0 };
+    const char *dash = strstr(line, " - "), *shared = strstr(line, " shared:");
+    if (!dash || sscanf(line, "%u %u %*s %*s %4095s", &row.id, &row.parent, row.at) != 3)
+        return false;
+    if (sscanf(dash, " - %63s", row.type) != 1) return false;
+    row.is_shared = shared && shared < dash;
+    unescape(row.at);
+    *ret = row;
+    return true;
+}
+
+/* The last row at @path, or, without one, the row of mount @id. */
+static bool find_row(const char *path, unsigned id, struct mount_row *ret)
+{
+    FILE *f = fopen("/proc/self/mountinfo", "re");
+    char *line = NULL;
+    size_t capacity = 0;
+    struct mount_row row;
+    bool is_found = false;
+    while (f && getline(&line, &capacity, f) > 0) {
+        if (!parse_row(line, &row)) continue;
+        if (path ? strcmp(row.at, path) != 0 : row.id != id) continue;
+        *ret = row;
+        is_found = true;
+    }
+    free(line);
+    if (f) fclose(f);
+    return is_found;
+}
+
+bool mount_is_bound(const char *path)
+{
+    struct mount_row row, parent;
+    if (!find_row(path, 0, &row) || !row.is_shared) return false;
+    /* What is made or taken away on a shared mount happens on its peers too; the root of a
+     * container has none, even where its runtime calls it shared. */
+    return !find_row(NULL, row.parent, &parent) || !parent.is_shared ||
+           strcmp(parent.type, "overlay") == 0;
 }
 
 /* For users who may not call umount(). */
