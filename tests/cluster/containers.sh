@@ -257,3 +257,77 @@ time_stop fuse
 is_mounted && fail "the mount is left after podman stop"
 podman start "$tag-fuse" >/dev/null
 wait_until 10 "the mount is back" is_back
+
+# ---- SIGTERM: a storage hands over first, everything ends in time ----
+cat >"$TEST_DIR/writer.py" <<'END'
+import os, sys, time
+fd = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
+longest, end = 0, time.monotonic() + 8
+while time.monotonic() < end:
+    begin = time.monotonic()
+    os.pwrite(fd, b"x" * 65536, 0)
+    os.fsync(fd)
+    os.pread(fd, 65536, 0)
+    longest = max(longest, time.monotonic() - begin)
+print("longest write, fsync and read: %.2f s" % longest)
+sys.exit(longest > 5)
+END
+python3 "$TEST_DIR/writer.py" "$mount/written" &
+writer=$!
+sleep 1
+time_stop storage2
+is_out() { cli "list-chains -t 1" | grep -q OFFLINE; }
+wait_until 3 "the chains go on without the storage that said goodbye" is_out
+podman start "$tag-storage2" >/dev/null
+wait $writer || fail "a clean stop of a storage stopped everybody"
+wait_until 60 "all chains serve again" chains_serve
+podman kill -s KILL "$tag-storage4" >/dev/null
+cmp "$TEST_DIR/data" "$mount/data" || fail "reading without a storage"
+cp "$TEST_DIR/data" "$mount/again" || fail "writing without a storage"
+podman start "$tag-storage4" >/dev/null
+wait_until 60 "all chains serve again" chains_serve
+
+# ---- the same services again: as user c3fs, without any privilege, with other variables ----
+names="storage1 storage2 storage3 storage4 storage5 meta1 meta2 meta3 mgmtd1 mgmtd2 mgmtd3"
+time_stop fuse
+for name in $names admin; do time_stop "$name"; done
+for name in $names admin; do podman rm "$tag-$name" >/dev/null; done
+chown -R 8000:8000 "$kv" "$data"
+unprivileged=(--user c3fs --cap-drop all --security-opt no-new-privileges --env LOG_LEVEL=DEBUG)
+managers_and_meta "${unprivileged[@]}"
+storages "${unprivileged[@]}" --env PORT=8100
+service admin 10 admin_cli --user c3fs --env KV_PATH=/kv -v "$kv:/kv"
+wait_nodes
+wait_until 60 "all chains serve again" chains_serve
+in_admin bash -c "exec 3<>/dev/tcp/$net.31/8100" ||
+    fail "PORT has no effect"
+for name in $names; do
+    same "lines about io_uring of $name" 1 "$(logs "$name" | grep -c "without io_uring")"
+    same "its capabilities" "CapEff: 0000000000000000" \
+        "$(podman exec "$tag-$name" grep CapEff /proc/1/status | tr -s '\t' ' ')"
+    same "its filter of system calls" 2 "$(podman exec "$tag-$name" sed -n 's/^Seccomp:\t//p' /proc/1/status)"
+    podman exec "$tag-$name" sh -c 'grep -qx "log.level = \"debug\"" /opt/3fs/etc/*_main.toml' ||
+        fail "LOG_LEVEL has no effect on $name"
+done
+podman start "$tag-fuse" >/dev/null
+wait_until 30 "the mount is back" is_back
+cmp "$TEST_DIR/data" "$mount/again" || fail "what was written without a storage"
+cp "$TEST_DIR/data" "$mount/unprivileged"
+echo "the same data served by user c3fs: no capability, default seccomp profile, no io_uring"
+
+# ---- what is refused or warned of ----
+time_stop fuse
+service private 41 fuse --privileged --env TOKEN="$token" --env MOUNTPOINT=/mnt/3fs
+says_private() { logs private | grep -q "bind-propagation=shared"; }
+wait_until 20 "private propagation is named" says_private
+refused() { # WHAT OPTION...
+    local what=$1 status=0
+    shift
+    podman run --rm "$@" >"$TEST_DIR/out" 2>&1 || status=$?
+    same "exit status for $what" 2 "$status"
+    grep -q "$what" "$TEST_DIR/out" || fail "$(cat "$TEST_DIR/out")"
+}
+refused "STORAGE_NODE_ID is missing" "$image" ./3fs-entrypoint.sh storage
+refused "MGMTD_NODE_ID: 'x'" --env MGMTD_NODE_ID=x "$image" ./3fs-entrypoint.sh mgmtd
+refused "there is no service 'strage'" "$image" ./3fs-entrypoint.sh strage
+echo "private propagation and wrong variables are named"
