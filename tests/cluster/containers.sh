@@ -60,8 +60,8 @@ storages() { # OPTION...: five of them
     local i
     for i in 1 2 3 4 5; do
         mkdir -p "$data/$i"
-        service "storage$i" "3$i" storage --env STORAGE_NODE_ID=100$i --env KV_PATH=/kv -v "$kv:/kv" \
-            --env TARGET_PATHS=/3fs/data -v "$data/$i:/3fs/data" "$@"
+        service "storage$i" "3$i" storage --env STORAGE_NODE_ID=100$i --env KV_PATH=/kv \
+            -v "$kv:/kv" --env TARGET_PATHS=/3fs/data -v "$data/$i:/3fs/data" "$@"
     done
 }
 managers_and_meta() { # OPTION...: three of each
@@ -110,13 +110,11 @@ masked_nodes() {
         s/ [0-9]{6}-(dev|rel)-1-[0-9]+-[0-9a-f]{8}$/ RELEASE/' | sort -n
 }
 expected_nodes() {
-    local i
+    local i rest="HOST PID [] TIME"
     echo "Id Type Status Hostname Pid Tags LastHeartbeatTime ConfigVersion ReleaseVersion"
-    for i in 1 2 3; do echo "$i MGMTD HEARTBEAT_CONNECTED HOST PID [] TIME 1(UPTODATE) RELEASE"; done
-    for i in 1 2 3; do echo "10$i META HEARTBEAT_CONNECTED HOST PID [] TIME N(UPTODATE) RELEASE"; done
-    for i in 1 2 3 4 5; do
-        echo "100$i STORAGE HEARTBEAT_CONNECTED HOST PID [] TIME N(UPTODATE) RELEASE"
-    done
+    for i in 1 2 3; do echo "$i MGMTD HEARTBEAT_CONNECTED $rest 1(UPTODATE) RELEASE"; done
+    for i in 1 2 3; do echo "10$i META HEARTBEAT_CONNECTED $rest N(UPTODATE) RELEASE"; done
+    for i in 1 2 3 4 5; do echo "100$i STORAGE HEARTBEAT_CONNECTED $rest N(UPTODATE) RELEASE"; done
 }
 nodes_are_right() {
     [ "$(masked_nodes)" = "$(expected_nodes)" ] &&
@@ -179,7 +177,7 @@ wait_until 30 "the host sees the mount" is_mounted
 size_bytes=$(df --output=size -B1 "$mount" | tail -n 1)
 disk_bytes=$(df --output=size -B1 "$data" | tail -n 1)
 same "source in df" hf3fs.stage "$(df --output=source "$mount" | tail -n 1)"
-# Five hosts, as far as it can know, each with a disk; three replicas. The root's reserve is left out.
+# Five hosts, as far as it can know, each with a disk; three replicas. Without the root's reserve.
 [ "$size_bytes" -gt $((disk_bytes * 4 / 3)) ] && [ "$size_bytes" -le $((disk_bytes * 5 / 3)) ] ||
     fail "df says $size_bytes bytes for five disks of $disk_bytes and three replicas"
 same "3fs-virt" "$(cat <<'END'
@@ -221,11 +219,11 @@ service storage3 33 storage --privileged --env STORAGE_NODE_ID=1003 --env KV_PAT
     -v "$kv:/kv" --env TARGET_PATHS=/3fs/data -v "$data/3:/3fs/data"
 cmp "$TEST_DIR/data" "$mount/data" || fail "reading without a storage"
 wait_nodes
-targets_of_3() { cli "list-targets" | grep -c " 1003 .*"; }
 cli "create-targets --node-id 1003 --disk-index 0" >"$TEST_DIR/out" || fail "create-targets"
 wait_until 120 "all chains serve with the new disk" chains_serve
 used_kb=$(du -sk "$data/3" | cut -f1)
-echo "a replaced disk was filled: $used_kb KiB on it, $(grep -c succeeded "$TEST_DIR/out") targets made anew"
+count=$(grep -c succeeded "$TEST_DIR/out")
+echo "a replaced disk was filled: $used_kb KiB on it, $count targets made anew"
 [ "$used_kb" -gt 5000 ] || fail "only $used_kb KiB came to the new disk"
 
 # ---- the container of the mount is killed, and another one takes its place ----
@@ -305,7 +303,8 @@ for name in $names; do
     same "lines about io_uring of $name" 1 "$(logs "$name" | grep -c "without io_uring")"
     same "its capabilities" "CapEff: 0000000000000000" \
         "$(podman exec "$tag-$name" grep CapEff /proc/1/status | tr -s '\t' ' ')"
-    same "its filter of system calls" 2 "$(podman exec "$tag-$name" sed -n 's/^Seccomp:\t//p' /proc/1/status)"
+    same "its filter of system calls" "Seccomp: 2" \
+        "$(podman exec "$tag-$name" grep "^Seccomp:" /proc/1/status | tr -s '\t' ' ')"
     podman exec "$tag-$name" sh -c 'grep -qx "log.level = \"debug\"" /opt/3fs/etc/*_main.toml' ||
         fail "LOG_LEVEL has no effect on $name"
 done
