@@ -568,6 +568,7 @@ int fuse_run(struct node *node, struct fuse_settings *settings)
     map_init(&m.inodes, node_random_u64(node));
     map_init(&m.running, node_random_u64(node));
     list_init(&m.free_buffers);
+    list_init(&m.spare_writes);
     list_init(&m.open_files);
     session_ends_init(&m.session_ends);
     fiber_semaphore_init(&m.request_slots, MOUNT_REQUEST_COUNT_MAX);
@@ -589,6 +590,7 @@ int fuse_run(struct node *node, struct fuse_settings *settings)
     session_ends_done(&m.session_ends);
     map_done(&m.running);
     buffers_free(&m);
+    writes_forget_spare(&m);
     user_config_free(m.users);
     free(m.mountpoint);
     return r == -ERR_CANCELED ? 0 : r;

@@ -46,6 +46,8 @@ struct mount {
     struct scope requests;
     struct fiber_semaphore request_slots, notice_slots;
     struct list free_buffers;
+    struct list spare_writes; /* of write_buffer.c */
+    uint32_t spare_write_count;
     struct map running; /* the kernel's number -> struct request *, for interrupts */
     struct user_config *users;
     uint64_t mounted_ns; /* wall clock, times of virtual files */
@@ -156,6 +158,8 @@ int64_t writes_mtime_ns(const struct mount_inode *mi); /* of unsettled writes; 0
 /* After a truncate to @length: unsettled ends beyond it are void. */
 void writes_truncated(struct mount_inode *mi, uint64_t length, uint32_t generation);
 void writes_free(struct mount_inode *mi);
+/* Frees the buffers kept for the next writers. */
+void writes_forget_spare(struct mount *m);
 
 /* ---- sessions of open files (open_session.c) ---- */
 

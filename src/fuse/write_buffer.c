@@ -5,6 +5,9 @@
  * error of one is kept and returned once, by the next write, flush or fsync, as Linux does for its
  * own cache.
  *
+ * Buffers belong to inodes only while something is in them: the kernel remembers far more inodes
+ * than there is memory for a buffer each. The mount keeps a few for the next writers.
+ *
  *   write ──► gathering buffer ──► in flight (fibers) ──► chunks durable ──► settle: length, mtime
  *   at meta
  */
@@ -12,16 +15,14 @@
 
 #include "base/check.h"
 
-enum { TRY_COUNT_MAX = 8 };
+enum { TRY_COUNT_MAX = 8, SPARE_COUNT_MAX = 16 };
 
 struct write_buffer {
-    uint8_t *data; /* the gathering buffer, settings.write_buffer_bytes */
-    size_t capacity, size;
+    uint8_t *data; /* the gathering buffer, NULL while size is 0 */
+    size_t size;
     uint64_t offset;         /* of data[0] in the file */
     uint32_t inflight_count; /* buffers on their way */
     struct wait_queue idle;  /* woken when one arrives */
-    struct scope fibers;
-    struct list spare;
     int error;
     uint64_t end;     /* of the furthest unsettled write; what failed does not count */
     uint64_t landed;  /* of the furthest of these that is on the chunks */
@@ -37,14 +38,48 @@ struct flight {
     uint64_t offset;
 };
 
+/* ---- buffers ---- */
+
+static size_t capacity_of(const struct mount *m)
+{
+    return MAX_OF(m->settings->write_buffer_bytes, 4096u);
+}
+
+static uint8_t *spare_take(struct mount *m)
+{
+    struct list *link = list_pop_front(&m->spare_writes); /* lies in the buffer itself */
+    if (!link) return xmalloc(capacity_of(m));
+    m->spare_write_count--;
+    return (uint8_t *)link;
+}
+
+static void spare_give(struct mount *m, uint8_t *data)
+{
+    if (m->spare_write_count >= SPARE_COUNT_MAX) {
+        free(data);
+        return;
+    }
+    struct list *link = (struct list *)data;
+    list_init(link);
+    list_push_front(&m->spare_writes, link);
+    m->spare_write_count++;
+}
+
+void writes_forget_spare(struct mount *m)
+{
+    list_for_each_safe (link, &m->spare_writes) {
+        free(link);
+    }
+    m->spare_write_count = 0;
+}
+
+/* ---- one inode ---- */
+
 static struct write_buffer *writes_of(struct mount_inode *mi)
 {
     if (mi->writes) return mi->writes;
     struct write_buffer *w = new_zero(struct write_buffer);
-    w->capacity = MAX_OF(mi->mount->settings->write_buffer_bytes, 4096u);
     wait_queue_init(&w->idle);
-    scope_init(&w->fibers, sched_current());
-    w->fibers.local = mi->mount->node;
     fiber_mutex_init(&w->settle_lock);
     mi->writes = w;
     return w;
@@ -147,11 +182,7 @@ static int flight_run(void *arg)
     note_landing(w, r, f->offset + f->size);
     w->inflight_count--;
     wait_queue_wake_all(&w->idle);
-    if (!w->data) {
-        w->data = f->data; /* the next buffer needs no fresh memory */
-    } else {
-        free(f->data);
-    }
+    spare_give(mi->mount, f->data);
     free(f);
     mount_inode_unpin(mi);
     return 0;
@@ -192,6 +223,7 @@ int write_buffered(struct mount_inode *mi, const void *data, size_t size, uint64
     struct write_buffer *w = writes_of(mi);
     if (w->error) return writes_take_error(mi);
     uint32_t chunk = MAX_OF(mi->inode.layout.chunk_size, 4096u);
+    size_t capacity = capacity_of(mi->mount);
     const uint8_t *from = data;
     while (size) {
         if (w->size && w->offset + w->size != offset) {
@@ -199,9 +231,11 @@ int write_buffered(struct mount_inode *mi, const void *data, size_t size, uint64
             if (r < 0) return r;
             continue; /* it may have been refilled while this fiber waited */
         }
-        if (!w->data) w->data = xmalloc(w->capacity);
-        if (!w->size) w->offset = offset;
-        size_t room = MIN_OF(w->capacity - w->size, (size_t)(chunk - (uint32_t)(offset % chunk)));
+        if (!w->size) {
+            w->data = spare_take(mi->mount);
+            w->offset = offset;
+        }
+        size_t room = MIN_OF(capacity - w->size, (size_t)(chunk - (uint32_t)(offset % chunk)));
         size_t n = MIN_OF(room, size);
         memcpy(w->data + w->size, from, n);
         w->size += n;
@@ -209,7 +243,7 @@ int write_buffered(struct mount_inode *mi, const void *data, size_t size, uint64
         offset += n;
         size -= n;
         note_write(mi, offset);
-        if (w->size == w->capacity || offset % chunk == 0) {
+        if (w->size == capacity || offset % chunk == 0) {
             int r = launch(mi);
             if (r < 0) return r;
         }
