@@ -69,8 +69,8 @@ static int load_one(struct settings_files *files, enum settings_file which,
                     struct toml_value *documents, const struct setting *table, void *settings,
                     struct arena *arena, const char **ret_error)
 {
-    struct bytes text;
-    struct toml_value root;
+    struct bytes text = { 0 };
+    struct toml_value root = { 0 };
     struct setting_text_list ignored = { 0 };
     const char *path = files->paths[which], *error = NULL;
     int r = settings_file_read(path, arena, &text, ret_error);

@@ -203,6 +203,7 @@ static int frame_next(struct parser *p, struct frame *frame, bool after_value)
 static int scan_value(struct parser *p, uint32_t level, struct toml_value *ret)
 {
     struct toml_scan *s = &p->scan;
+    check(p->frames);
     p->depth = 0;
     for (;;) {
         struct toml_value value = { 0 };

@@ -30,8 +30,11 @@ void design_init(struct design *d, struct arena *arena, uint32_t node_count, uin
                  uint32_t group_count, uint32_t r);
 
 /* Lines of the affine or projective plane of order q, when the size is one of theirs, whole or in
- * parallel classes. */
+ * parallel classes; or the secants of a Hermitian curve: q³ + 1 nodes in groups of q + 1. */
 bool design_of_plane(struct design *d, uint32_t r);
+/* Groups of three where every pair meets; false, and nothing of use in @d, when the sizes are
+ * others or the climb does not arrive. */
+bool design_of_triples(struct design *d, uint32_t r, struct chance *chance);
 /* Base blocks developed through the integers modulo node_count; always possible when
  * node_count × r is divisible by group_size. */
 void design_of_cycle(struct design *d, uint32_t r, struct chance *chance);

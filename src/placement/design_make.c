@@ -52,7 +52,7 @@ static bool is_best(const struct design *d)
 static void make_even(struct design *d, struct arena *arena, uint32_t r, struct chance *chance,
                       const struct design_progress *progress)
 {
-    if (design_of_plane(d, r)) return;
+    if (design_of_plane(d, r) || design_of_triples(d, r, chance)) return;
     design_of_cycle(d, r, chance);
     if (is_best(d)) return;
     struct design searched;

@@ -2,11 +2,15 @@
  *
  * The affine plane of order q has q² points and q + 1 parallel classes of q lines; r classes of it
  * let a pair meet once or not at all. The projective plane adds a point for each class and the line
- * of these points: q² + q + 1 points, q + 1 points on a line, and every pair on exactly one.
+ * of these points: q² + q + 1 points, q + 1 points on a line, and every pair on exactly one. The
+ * Hermitian curve in the plane over q² elements has q³ + 1 points, and every two are on one line
+ * that has q + 1 of them.
  */
 #include "placement/design_internal.h"
 
 #include "base/check.h"
+#include <stdlib.h>
+#include <string.h>
 
 enum { ORDER_MAX = 31, DEGREE_MAX = 4 };
 
@@ -86,10 +90,68 @@ static void line_points(const struct field *f, uint32_t slope, uint32_t line, ui
     }
 }
 
+/* a to the power of @n. */
+static uint32_t field_power(const struct field *f, uint32_t a, uint32_t n)
+{
+    uint32_t power = 1;
+    while (n--)
+        power = f->times[power][a];
+    return power;
+}
+
+/* Point or line @at of the plane over @f: (1, y, z), (0, 1, z) or (0, 0, 1). */
+static void plane_place(const struct field *f, uint32_t at, uint32_t ret[3])
+{
+    uint32_t q = f->q;
+    ret[0] = at < q * q;
+    ret[1] = at < q * q ? at / q : at < q * q + q;
+    ret[2] = at < q * q ? at % q : at < q * q + q ? at - q * q : 1;
+}
+
+/* The points of x^(q+1) + y^(q+1) + z^(q+1) = 0 over the field of q² elements: every line has one
+ * of them or q + 1, and those with q + 1 are the groups. @d has room for exactly these. */
+static void make_unital(struct design *d, const struct field *f, uint32_t q)
+{
+    uint32_t places = f->q * f->q + f->q + 1, a[3], b[3], count = 0, *at = d->members;
+    uint32_t *number = xcalloc(places, sizeof *number); /* of the curve's points, from 1 */
+    for (uint32_t i = 0; i < places; i++) {
+        plane_place(f, i, a);
+        uint32_t sum = 0;
+        for (uint32_t j = 0; j < 3; j++)
+            sum = field_plus(f, sum, field_power(f, a[j], q + 1));
+        if (sum == 0) number[i] = ++count;
+    }
+    check(count == d->node_count);
+    for (uint32_t line = 0; line < places; line++) {
+        uint32_t on_line[ORDER_MAX + 2], n = 0;
+        plane_place(f, line, a);
+        for (uint32_t i = 0; i < places; i++) {
+            if (!number[i]) continue;
+            plane_place(f, i, b);
+            uint32_t sum = 0;
+            for (uint32_t j = 0; j < 3; j++)
+                sum = field_plus(f, sum, f->times[a[j]][b[j]]);
+            if (sum == 0) on_line[n++] = number[i] - 1;
+        }
+        if (n == 1) continue;
+        check(n == q + 1);
+        memcpy(at, on_line, n * sizeof *at);
+        at += n;
+    }
+    check(at == d->members + (size_t)d->group_count * d->group_size);
+    free(number);
+}
+
 bool design_of_plane(struct design *d, uint32_t r)
 {
     struct field f;
     uint32_t v = d->node_count, k = d->group_size, *at = d->members;
+    bool is_unital = k >= 3 && v == (k - 1) * (k - 1) * (k - 1) + 1 && r == (k - 1) * (k - 1) &&
+                     field_make(&f, (k - 1) * (k - 1));
+    if (is_unital) {
+        make_unital(d, &f, k - 1);
+        return true;
+    }
     bool is_affine = k >= 2 && v == k * k && r <= k + 1 && field_make(&f, k);
     if (is_affine) {
         for (uint32_t slope = 0; slope < r; slope++)

@@ -26,11 +26,14 @@ static void test_balance(void **state)
     static const struct {
         uint32_t v, k, r;
     } sizes[] = {
-        { 5, 3, 6 },    { 6, 3, 5 },   { 7, 3, 3 },  { 9, 3, 4 },    { 13, 3, 6 },    { 13, 4, 4 },
-        { 15, 3, 7 },   { 16, 4, 5 },  { 21, 5, 5 }, { 25, 3, 12 },  { 25, 5, 6 },    { 31, 6, 6 },
-        { 31, 3, 15 },  { 57, 8, 8 },  { 73, 9, 9 }, { 91, 10, 10 }, { 10, 2, 9 },    { 20, 2, 19 },
-        { 10, 9, 9 },   { 25, 20, 4 }, { 10, 3, 6 }, { 50, 3, 27 },  { 100, 3, 51 },  { 64, 8, 9 },
-        { 200, 3, 99 }, { 5, 4, 4 },   { 8, 2, 7 },  { 12, 3, 6 },   { 1000, 3, 99 },
+        { 5, 3, 6 },    { 6, 3, 5 },    { 7, 3, 3 },    { 9, 3, 4 },     { 13, 3, 6 },
+        { 13, 4, 4 },   { 15, 3, 7 },   { 16, 4, 5 },   { 21, 5, 5 },    { 25, 3, 12 },
+        { 25, 5, 6 },   { 31, 6, 6 },   { 31, 3, 15 },  { 57, 8, 8 },    { 73, 9, 9 },
+        { 91, 10, 10 }, { 10, 2, 9 },   { 20, 2, 19 },  { 10, 9, 9 },    { 25, 20, 4 },
+        { 10, 3, 6 },   { 50, 3, 27 },  { 100, 3, 51 }, { 64, 8, 9 },    { 200, 3, 99 },
+        { 5, 4, 4 },    { 8, 2, 7 },    { 12, 3, 6 },   { 1000, 3, 99 }, { 28, 4, 9 },
+        { 65, 5, 16 },  { 126, 6, 25 }, { 36, 3, 18 },  { 180, 3, 90 },  { 198, 3, 99 },
+        { 199, 3, 99 }, { 150, 3, 75 }, { 30, 3, 20 },  { 100, 3, 99 },
     };
     for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
         cleanup_arena_ struct arena arena = { 0 };
@@ -39,6 +42,21 @@ static void test_balance(void **state)
         if (b.least != b.least_bound || b.most != b.most_bound)
             fail_msg("v %u k %u r %u: pairs meet %u to %u times, not %u to %u", sizes[i].v,
                      sizes[i].k, sizes[i].r, b.least, b.most, b.least_bound, b.most_bound);
+    }
+}
+
+/* Groups of three in which all pairs meet: always as even as counting allows. */
+static void test_all_triples(void **state)
+{
+    for (uint32_t v = 4; v <= 40; v++) {
+        for (uint32_t r = (v + 1) / 2; r <= 60; r += v < 16 ? 1 : 7) {
+            cleanup_arena_ struct arena arena = { 0 };
+            if (v * r % 3 != 0) continue;
+            struct design d = make(&arena, v, 3, r);
+            struct design_balance b = design_balance(&d);
+            if (b.least != b.least_bound || b.most != b.most_bound)
+                fail_msg("v %u r %u: pairs meet %u to %u times", v, r, b.least, b.most);
+        }
     }
 }
 
@@ -116,7 +134,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_balance),   cmocka_unit_test(test_all_small),
         cmocka_unit_test(test_same_seed), cmocka_unit_test(test_extend),
-        cmocka_unit_test(test_verify),
+        cmocka_unit_test(test_verify),    cmocka_unit_test(test_all_triples),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
