@@ -370,7 +370,7 @@ static int start(struct join *j, bool in_foreground)
 /* The key is read and then wiped: a process's words can be seen by everybody. */
 static void wipe_key(int argc, char *const *argv)
 {
-    for (int i = 1; i < argc; i++) {
+    for (int i = 1; i < argc && argv[i]; i++) {
         char *value = strncmp(argv[i], "--key=", 6) == 0 ? argv[i] + 6
                       : strcmp(argv[i], "--key") == 0    ? argv[i + 1]
                                                          : NULL;
