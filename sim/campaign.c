@@ -2,7 +2,8 @@
  *
  * Exit status 0: nothing was found; 1: something was, and the command that shows it again is
  * printed; 2: usage. With --mutant the same, so that 1 means that the mutant is caught. Every tenth
- * run is made twice: the same seed must be the same trace.
+ * run is made twice: the same seed must be the same trace. --hashes prints what the trace of each
+ * run comes to, so that builds can be compared.
  */
 #include "sim/fleet_scenario.h"
 #include "sim/scenario.h"
@@ -23,7 +24,7 @@ struct campaign {
     int mutant_number;             /* -1: none */
     uint64_t first, last, seed_count;
     double minutes; /* 0: until the last seed */
-    bool goes_on, is_logging, is_tracing;
+    bool goes_on, is_logging, is_tracing, prints_hashes;
     struct totals totals;
     struct world *world;
     struct fleet *fleet;
@@ -33,7 +34,7 @@ static int usage(const char *what)
 {
     fprintf(stderr,
             "c3fs-sim: %s\nusage: c3fs-sim [--seed N] [--seeds A..B] [--scenario NAME] [--minutes "
-            "M] [--mutant NAME] [--all] [--log] [--trace] [--list] [--list-mutants]\n",
+            "M] [--mutant NAME] [--all] [--hashes] [--log] [--trace] [--list] [--list-mutants]\n",
             what);
     return 2;
 }
@@ -101,6 +102,8 @@ static int parse(struct campaign *c, int argc, char **argv)
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--all") == 0) {
             c->goes_on = true;
+        } else if (strcmp(argv[i], "--hashes") == 0) {
+            c->prints_hashes = true;
         } else if (strcmp(argv[i], "--log") == 0) {
             c->is_logging = true;
         } else if (strcmp(argv[i], "--trace") == 0) {
@@ -196,6 +199,8 @@ static bool run_one(struct campaign *c, struct run *run)
     if (r >= 0 && c->totals.runs % TWICE_EVERY == 1) r = run_once(c, run);
     bool is_other = hash != run->hash;
     if (r < 0 || is_other || c->first == c->last) printf("%s: %s\n", run->name, run->sum);
+    if (c->prints_hashes)
+        printf("trace %s %" PRIu64 " %016" PRIx64 "\n", run->name, run->seed, hash);
     if (r >= 0 && !is_other) return false;
     c->totals.failed++;
     printf("%s: seed %" PRIu64 ": %s\nsee it again: ./dev sim --scenario %s --seed %" PRIu64
