@@ -128,6 +128,19 @@ static int take_option(struct admin_start *s, int argc, char *const *argv, int a
     return 1;
 }
 
+/* A word of the command: copied, and then what is a token in it is wiped, wherever it stands. */
+static void take_word(struct admin_start *s, char *word)
+{
+    uint32_t uid;
+    uint64_t random;
+    s->line = s->line ? arena_printf(&s->arena, "%s %s", s->line, word)
+                      : arena_printf(&s->arena, "%s", word);
+    size_t size = strlen(word);
+    for (size_t at = 0; at + TOKEN_TEXT_SIZE <= size; at++)
+        if (token_parse(bytes_of(word + at, TOKEN_TEXT_SIZE), &uid, &random) >= 0)
+            memset(word + at, 'x', TOKEN_TEXT_SIZE);
+}
+
 /* The options in front; the words behind them are the command. */
 static int parse(struct admin_start *s, int argc, char *const *argv, const char **ret_error)
 {
@@ -138,7 +151,7 @@ static int parse(struct admin_start *s, int argc, char *const *argv, const char 
         at += MAX_OF(r, 0);
     }
     for (; r >= 0 && at < argc; at++)
-        s->line = s->line ? arena_printf(&s->arena, "%s %s", s->line, argv[at]) : argv[at];
+        take_word(s, argv[at]);
     if (r < 0 || s->shows_help || s->shows_version) return MIN_OF(r, 0);
     if (!s->files.paths[FILE_MAIN]) s->files.paths[FILE_MAIN] = default_cfg(&s->arena);
     r = settings_files_load(&s->files, admin_settings_table, &s->settings, &s->arena, ret_error);

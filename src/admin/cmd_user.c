@@ -122,7 +122,7 @@ static int store_get(struct admin *a, struct user_request *q, struct user_attr *
 static int store_remove(struct admin *a, struct user_request *q, struct user_attr *ret,
                         const char **why)
 {
-    return users_remove(a->kv, q->user.uid);
+    return users_remove(a->node, a->kv, q->user.uid);
 }
 
 static int run_user_add(struct admin *a, const struct arguments *args)

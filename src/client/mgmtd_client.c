@@ -284,6 +284,7 @@ struct mgmtd_client *mgmtd_client_new(struct node *node, const struct mgmtd_clie
     c->service_pool =
         c->identity.kind == AUTH_TOKEN ? rpc_pool_new(node, options->identity) : c->pool;
     routing_init(&c->routing, node_random_u64(node));
+    revocations_init(&c->revoked);
     fiber_mutex_init(&c->finding);
     fiber_mutex_init(&c->heartbeat.sending);
     event_init(&c->heartbeat.kick);
@@ -303,9 +304,16 @@ struct mgmtd_client *mgmtd_client_free(struct mgmtd_client *c)
     if (c->service_pool != c->pool) rpc_pool_free(c->service_pool);
     rpc_pool_free(c->pool);
     routing_done(&c->routing);
+    revocations_done(&c->revoked);
     arena_done(&c->arena);
     free(c);
     return NULL;
+}
+
+bool mgmtd_client_is_revoked(void *client, const struct auth_peer *peer)
+{
+    const struct mgmtd_client *c = client;
+    return revocations_has(&c->revoked, peer);
 }
 
 struct routing *mgmtd_client_routing(struct mgmtd_client *c)

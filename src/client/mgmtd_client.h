@@ -48,6 +48,8 @@ struct heartbeat_options {
 };
 int mgmtd_client_start_heartbeat(struct mgmtd_client *c,
                                  const struct heartbeat_options *options) must_check;
+/* For auth_keys of a service: whether the user was removed, as the heartbeats have told. */
+bool mgmtd_client_is_revoked(void *client, const struct auth_peer *peer);
 /* Sends one now (a state changed); coalesced. */
 void mgmtd_client_kick_heartbeat(struct mgmtd_client *c);
 /* End of the node's lease in node_now_ns() time, 0 when it never had one: counted from the sending

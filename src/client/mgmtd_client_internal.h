@@ -6,6 +6,7 @@
  */
 #pragma once
 #include "client/mgmtd_client.h"
+#include "client/revocations.h"
 
 #define MGMTD_WATCH_NS   SEC       /* a watcher waits that long at the primary */
 #define MGMTD_ATTEMPT_NS (5 * SEC) /* one try of a call */
@@ -49,6 +50,7 @@ struct mgmtd_client {
     struct rpc_pool *pool;         /* to the cluster managers */
     struct rpc_pool *service_pool; /* to meta and storage; the same unless a token is shown */
     struct routing routing;
+    struct revocations revoked;
     bool has_primary;
     bool is_answered; /* by any of them, at the last search for the primary */
     struct net_address primary;

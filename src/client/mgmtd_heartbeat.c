@@ -67,6 +67,7 @@ static void take_reply(struct mgmtd_client *c, uint64_t begin_ns,
         h->lease_routing_version = reply->routing_version;
         mgmtd_client_publish(c);
     }
+    revocations_merge(&c->revoked, &reply->revoked);
     if (reply->config_version <= h->config_version) return;
     h->config_version = reply->config_version;
     h->config_status = mgmtd_client_take_config(c, reply->config);

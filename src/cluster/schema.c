@@ -111,6 +111,7 @@ UNTYPED(counter_record)
 UNTYPED(node_info)
 UNTYPED(host_tags)
 UNTYPED(chain_info)
+UNTYPED(revoked_record)
 UNTYPED(chain_table_part)
 UNTYPED(config_info)
 UNTYPED(user_attr)
@@ -133,6 +134,7 @@ SINGLE(cluster_key, cluster_key_record, "ClusterKey")
 SINGLE(lease, lease_record, "MgmtdLease")
 SINGLE(lease_counter, counter_record, "MgmtdLeaseCounter")
 SINGLE(version_limit, counter_record, "RoutingInfoVersion")
+SINGLE(revoked, revoked_record, "RevokedUsers")
 
 /* ---- nodes, chains, tables ---- */
 

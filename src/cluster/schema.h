@@ -18,6 +18,7 @@
  *   CONF <length u8> <type name>              config_info; the newest sorts first
  *        <2^64 - 1 - version, BE64>
  *   USER <uid BE32>                           user_attr
+ *   SING RevokedUsers                         revoked_record: users removed within the last day
  *
  * A value is one byte, the format version, and then a record of the wire codec: fields are only
  * ever appended, and a number above SCHEMA_FORMAT is refused with FORMAT_TOO_NEW. All functions
@@ -48,6 +49,8 @@ WIRE_RECORD(cluster_key_record, CLUSTER_KEY_RECORD)
 WIRE_RECORD(lease_record, LEASE_RECORD)
 #define COUNTER_RECORD(F) F(u64, value, "")
 WIRE_RECORD(counter_record, COUNTER_RECORD)
+#define REVOKED_RECORD(F) F(revocation_list, users, "the latest removal of each")
+WIRE_RECORD(revoked_record, REVOKED_RECORD)
 #define CHAIN_TABLE_PART(F)                                                                        \
     F(u32, part_count, "")                                                                         \
     F(u32_list, chains, "")                                                                        \
@@ -71,6 +74,9 @@ int schema_set_lease_counter(struct kv_txn *txn, const struct counter_record *v)
 int schema_get_version_limit(struct kv_txn *txn, struct arena *arena,
                              struct counter_record *ret) fiber_fn must_check;
 int schema_set_version_limit(struct kv_txn *txn, const struct counter_record *v) must_check;
+int schema_get_revoked(struct kv_txn *txn, struct arena *arena,
+                       struct revoked_record *ret) fiber_fn must_check;
+int schema_set_revoked(struct kv_txn *txn, const struct revoked_record *v) must_check;
 
 int schema_set_node(struct kv_txn *txn, const struct node_info *v) must_check;
 void schema_clear_node(struct kv_txn *txn, uint32_t node_id);

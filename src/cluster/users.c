@@ -101,21 +101,77 @@ int users_add(struct node *node, struct kv *kv, struct arena *arena,
     return op_done(&op, r, ret, ret_why);
 }
 
-static int remove_in(struct kv_txn *txn, void *arg)
+struct removal {
+    struct node *node;
+    uint32_t uid;
+    uint64_t issued_wall_ns;
+    struct arena *arena;
+    struct revocation_list revoked;
+};
+
+/* Leaves those out that nothing is left to be void for. */
+static int revoke(struct kv_txn *txn, struct arena *arena, uint32_t uid, uint64_t now_wall_ns)
 {
-    const uint32_t *uid = arg;
-    cleanup_arena_ struct arena arena = { 0 };
-    struct user_attr user;
-    int r = schema_get_user(txn, &arena, *uid, &user);
+    struct revoked_record old, record = { 0 };
+    int r = schema_get_revoked(txn, arena, &old);
     if (r < 0) return r;
-    if (r == 0) return -ERR_META_NOT_FOUND;
-    schema_clear_user(txn, *uid);
-    return 0;
+    record.users.items = arena_array(arena, struct revocation, old.users.count + 1);
+    for (uint32_t i = 0; i < old.users.count; i++) {
+        const struct revocation *u = &old.users.items[i];
+        bool is_over = u->at_wall_ns + USER_CAPABILITY_NS_MAX + 2 * AUTH_SKEW_NS < now_wall_ns;
+        if (u->uid != uid && !is_over) record.users.items[record.users.count++] = *u;
+    }
+    if (record.users.count >= USER_REVOCATION_COUNT_MAX) return -ERR_BUSY;
+    record.users.items[record.users.count++] = (struct revocation){ uid, now_wall_ns };
+    return schema_set_revoked(txn, &record);
 }
 
-int users_remove(struct kv *kv, uint32_t uid)
+static int remove_in(struct kv_txn *txn, void *arg)
 {
-    return kv_transact(kv, KV_RETRY_SAFE, remove_in, &uid);
+    const struct removal *removal = arg;
+    cleanup_arena_ struct arena arena = { 0 };
+    struct user_attr user;
+    int r = schema_get_user(txn, &arena, removal->uid, &user);
+    if (r < 0) return r;
+    if (r == 0) return -ERR_META_NOT_FOUND;
+    schema_clear_user(txn, removal->uid);
+    return revoke(txn, &arena, removal->uid, node_wall_ns(removal->node));
+}
+
+int users_remove(struct node *node, struct kv *kv, uint32_t uid)
+{
+    struct removal removal = { .node = node, .uid = uid };
+    return kv_transact(kv, KV_RETRY_SAFE, remove_in, &removal);
+}
+
+static int revocations_in(struct kv_txn *txn, void *arg)
+{
+    struct removal *removal = arg;
+    struct revoked_record record;
+    int r = schema_get_revoked(txn, removal->arena, &record);
+    removal->revoked = record.users;
+    return MIN_OF(r, 0);
+}
+
+int users_revocations(struct kv *kv, struct arena *arena, struct revocation_list *ret)
+{
+    struct removal removal = { .arena = arena };
+    int r = kv_read_only(kv, revocations_in, &removal);
+    if (r >= 0) *ret = removal.revoked;
+    return r;
+}
+
+int users_issue_time(struct node *node, struct kv *kv, uint32_t uid, uint64_t *ret_wall_ns)
+{
+    cleanup_arena_ struct arena arena = { 0 };
+    struct revocation_list revoked;
+    int r = users_revocations(kv, &arena, &revoked);
+    if (r < 0) return r;
+    *ret_wall_ns = node_wall_ns(node);
+    for (uint32_t i = 0; i < revoked.count; i++)
+        if (revoked.items[i].uid == uid)
+            *ret_wall_ns = MAX_OF(*ret_wall_ns, revoked.items[i].at_wall_ns + AUTH_SKEW_NS + 1);
+    return 0;
 }
 
 static int load_in(struct kv_txn *txn, struct user_op *op)

@@ -21,6 +21,9 @@ enum user_field {
     USER_SET_INVALIDATE = 32 /* with a token: the older ones end now */
 };
 enum { USER_NAME_BYTES_MAX = 255, USER_GROUP_COUNT_MAX = 4096, USER_ACTIVE_TOKEN_COUNT = 5 };
+enum { USER_REVOCATION_COUNT_MAX = 2048 };
+/* Nothing that was given to a user may live longer. */
+#define USER_CAPABILITY_NS_MAX      (24 * 3600 * SEC)
 #define USER_LAST_TOKEN_LIFETIME_NS (7 * 24 * 3600 * SEC)
 
 /* The gid becomes the uid; without a token in the request one is made. -ERR_META_EXISTS,
@@ -28,8 +31,16 @@ enum { USER_NAME_BYTES_MAX = 255, USER_GROUP_COUNT_MAX = 4096, USER_ACTIVE_TOKEN
 int users_add(struct node *node, struct kv *kv, struct arena *arena,
               const struct user_request *request, struct user_attr *ret,
               const char **ret_why) fiber_fn must_check;
-/* -ERR_META_NOT_FOUND. */
-int users_remove(struct kv *kv, uint32_t uid) fiber_fn must_check;
+/* Also revokes what was given to the user: capabilities live on without a look-up.
+ * -ERR_META_NOT_FOUND; -ERR_BUSY when USER_REVOCATION_COUNT_MAX were removed within a day. */
+int users_remove(struct node *node, struct kv *kv, uint32_t uid) fiber_fn must_check;
+/* The removals of the last day. */
+int users_revocations(struct kv *kv, struct arena *arena,
+                      struct revocation_list *ret) fiber_fn must_check;
+/* When what is given to a user now counts as given: later than any removal of an earlier user with
+ * that uid. */
+int users_issue_time(struct node *node, struct kv *kv, uint32_t uid,
+                     uint64_t *ret_wall_ns) fiber_fn must_check;
 /* Changes the fields whose bits are set, not the token. -ERR_META_NOT_FOUND, -ERR_INVALID_ARG. */
 int users_set(struct kv *kv, struct arena *arena, const struct user_request *request,
               struct user_attr *ret, const char **ret_why) fiber_fn must_check;

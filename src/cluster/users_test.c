@@ -86,8 +86,8 @@ static void life(struct world *w)
     struct bytes token = list.items[1].tokens.items[0].token;
     assert_int_equal(users_check_token(w->node, w->kv, &arena, token, &user), 0);
     assert_int_equal(user.uid, 1001);
-    assert_int_equal(users_remove(w->kv, 1001), 0);
-    assert_int_equal(users_remove(w->kv, 1001), -ERR_META_NOT_FOUND);
+    assert_int_equal(users_remove(w->node, w->kv, 1001), 0);
+    assert_int_equal(users_remove(w->node, w->kv, 1001), -ERR_META_NOT_FOUND);
     assert_int_equal(users_check_token(w->node, w->kv, &arena, token, &user), -ERR_AUTH_FAIL);
     assert_int_equal(users_check_token(w->node, w->kv, &arena, BYTES_LITERAL("secret"), &user),
                      -ERR_AUTH_FAIL);

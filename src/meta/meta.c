@@ -272,6 +272,8 @@ int meta_run_on(struct node *node, const struct meta_settings *s, struct kv *kv)
                                                   .identity = &identity };
     cleanup_(mgmtd_client_freep) struct mgmtd_client *mgmtd =
         mgmtd_client_new(node, &mgmtd_options);
+    keys.is_revoked = mgmtd_client_is_revoked;
+    keys.is_revoked_arg = mgmtd;
     return serve(node, s, kv, mgmtd, &keys, &listen, s->advertise);
 }
 

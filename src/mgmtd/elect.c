@@ -1,10 +1,34 @@
 /* elect.c - an instance's life: contend for the lease, lead a term, or report to who leads.
  */
 #include "base/check.h"
+#include "cluster/users.h"
 #include "mgmtd/evaluate.h"
 #include "mgmtd/load.h"
 #include "mgmtd/mgmtd_internal.h"
 #include "mgmtd/prefer.h"
+
+#define REVOCATIONS_READ_NS (1 * SEC)
+
+/* Users may be removed through any instance, or in the store itself, so it is read again and again.
+ */
+static int follow_revocations(void *arg)
+{
+    struct state *s = arg;
+    for (;;) {
+        struct arena arena = { 0 };
+        struct revocation_list revoked;
+        int r = users_revocations(s->options.kv, &arena, &revoked);
+        if (r >= 0) {
+            arena_done(&s->revoked_arena);
+            s->revoked_arena = arena;
+            s->revoked = revoked;
+        } else {
+            arena_done(&arena);
+        }
+        r = fiber_sleep(REVOCATIONS_READ_NS);
+        if (r < 0) return r;
+    }
+}
 
 static int lead(struct mgmtd *m, bool *ret_is_deaf)
 {
@@ -32,6 +56,7 @@ static int lead(struct mgmtd *m, bool *ret_is_deaf)
         scope_init(&scope, sched_current());
         scope.local = m->node;
         if (options.keeps_preferred_order) r = fiber_spawn(&scope, "mgmtd-prefer", prefer_run, s);
+        if (r == 0) r = fiber_spawn(&scope, "mgmtd-revocations", follow_revocations, s);
         if (r == 0) r = evaluate_run(s);
         m->state = NULL;
         state_retire(s);

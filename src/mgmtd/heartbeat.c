@@ -309,6 +309,7 @@ static void fill_reply(const struct state *s, const struct heartbeat_request *re
     reply->interval_ns = s->options.timing->heartbeat_ns;
     reply->routing_version = s->version;
     reply->config_version = config->version;
+    reply->revoked = s->revoked;
     if (config->version > request->node.config_version) reply->config = config->content;
 }
 

@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "client/core_service.h"
+#include "client/revocations.h"
 #include "cluster/users.h"
 #include "config/toml.h"
 #include "mgmtd/mgmtd_internal.h"
@@ -70,7 +71,16 @@ static int check_token(void *arg, struct bytes token, struct auth_peer *ret)
     int r = users_check_token(m->node, m->options.kv, &arena, token, &user);
     if (r < 0) return r;
     users_to_peer(&user, AUTH_TOKEN, ret);
-    return 0;
+    return users_issue_time(m->node, m->options.kv, ret->uid, &ret->issued_wall_ns);
+}
+
+/* As the primary knows; what a client asks of another instance is answered from the store. */
+static bool is_revoked(void *arg, const struct auth_peer *peer)
+{
+    const struct mgmtd *m = arg;
+    for (uint32_t i = 0; m->state && i < m->state->revoked.count; i++)
+        if (revocation_is_for(&m->state->revoked.items[i], peer)) return true;
+    return false;
 }
 
 static void take_options(struct mgmtd *m, const struct mgmtd_options *options)
@@ -86,6 +96,8 @@ static void take_options(struct mgmtd *m, const struct mgmtd_options *options)
     }
     m->keys.check_token = check_token;
     m->keys.check_token_arg = m;
+    m->keys.is_revoked = is_revoked;
+    m->keys.is_revoked_arg = m;
 }
 
 /* Where others reach this instance: one that listens everywhere is known by its host's name. */
@@ -143,8 +155,8 @@ static bool check_health(void *arg, struct arena *arena, const char **ret_text)
     if (lease_is_valid(lease) || !lease->primary_id) return false;
     *ret_text = arena_printf(arena, "stands by; the primary is node %u", lease->primary_id);
     if (silent_ns < HEALTH_LEASE_COUNT * m->options.timing.lease_ns) return true;
-    *ret_text = arena_printf(arena, "has seen no primary in the store for %.1f s",
-                             (double)silent_ns / SEC);
+    *ret_text =
+        arena_printf(arena, "has seen no primary in the store for %.1f s", (double)silent_ns / SEC);
     return false;
 }
 

@@ -393,12 +393,15 @@ static int on_login(void *self, struct rpc_call *call, const struct empty_record
             return rpc_fail(call, r == -ERR_META_NOT_FOUND ? -ERR_AUTH_FAIL : r,
                             "user %u is unknown", peer.uid);
         users_to_peer(&reply->user, AUTH_CAPABILITY, &peer);
+        r = users_issue_time(m->node, m->options.kv, peer.uid, &peer.issued_wall_ns);
+        if (r < 0) return r;
         reply->user.tokens = (struct user_token_list){ 0 };
     }
     reply->renew_ns = m->options.capability_ns / 4;
     if (!m->options.cluster_key) return 0;
     struct auth_identity identity;
-    uint64_t expires = node_wall_ns(m->node) + m->options.capability_ns;
+    uint64_t lifetime_ns = MIN_OF(m->options.capability_ns, USER_CAPABILITY_NS_MAX);
+    uint64_t expires = node_wall_ns(m->node) + lifetime_ns;
     auth_capability_issue(m->options.cluster_key, &peer, expires, node_random_u64(m->node),
                           &identity);
     reply->capability =
@@ -424,7 +427,7 @@ static int on_user_remove(void *self, struct rpc_call *call, const struct user_r
     struct mgmtd *m = self;
     int r = check_caller(call, MANAGER);
     if (r < 0) return r;
-    r = users_remove(m->options.kv, request->user.uid);
+    r = users_remove(m->node, m->options.kv, request->user.uid);
     return leave(m, call, r, r == -ERR_META_NOT_FOUND ? "no such user" : NULL);
 }
 

@@ -86,6 +86,7 @@ struct state *state_unref(struct state *s)
     map_done(&s->targets);
     map_done(&s->sessions_by_id);
     map_done(&s->hosts);
+    arena_done(&s->revoked_arena);
     free(s);
     return NULL;
 }

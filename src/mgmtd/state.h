@@ -128,8 +128,10 @@ struct state {
     uint64_t expiry_ns; /* nothing ends before */
     struct latest_config configs[NODE_TYPE_MAX];
     struct list sessions;
-    struct map sessions_by_id; /* by the uuid's 16 bytes */
-    struct map hosts;          /* name of a machine -> struct held_host */
+    struct map sessions_by_id;      /* by the uuid's 16 bytes */
+    struct revocation_list revoked; /* in the arena */
+    struct arena revoked_arena;
+    struct map hosts; /* name of a machine -> struct held_host */
     struct fiber_mutex writer;
     struct wait_queue watchers; /* woken when shown_version grows, and at the end */
     struct event kick;          /* there is something to evaluate or to show */

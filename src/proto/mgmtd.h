@@ -142,13 +142,21 @@ WIRE_LIST(disk_info)
     F(disk_info_list, disks, "storage: all of them")                                               \
     F(u8, stopping, "1: last heartbeat of a clean stop; the lease ends with it")
 WIRE_RECORD(heartbeat_request, HEARTBEAT_REQUEST)
+/* A user that was removed: what was given to it until then is void. */
+#define REVOCATION(F)                                                                              \
+    F(u32, uid, "")                                                                                \
+    F(u64, at_wall_ns, "of the one who removed it")
+WIRE_RECORD(revocation, REVOCATION)
+WIRE_LIST(revocation)
+
 #define HEARTBEAT_REPLY(F)                                                                         \
     F(u64, term, "")                                                                               \
     F(u64, lease_ns, "counted by the node from when it began to send the request")                 \
     F(u64, interval_ns, "until the next heartbeat")                                                \
     F(u64, routing_version, "")                                                                    \
     F(u64, config_version, "latest of the node's type")                                            \
-    F(text, config, "its text when newer than reported, else empty")
+    F(text, config, "its text when newer than reported, else empty")                               \
+    F(revocation_list, revoked, "of the last day")
 WIRE_RECORD(heartbeat_reply, HEARTBEAT_REPLY)
 
 #define REGISTER_NODE_REQUEST(F)                                                                   \

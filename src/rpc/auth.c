@@ -60,7 +60,8 @@ void auth_capability_issue(const uint8_t cluster_key[AUTH_KEY_BYTES], const stru
                                  .gid = to->gid,
                                  .rights = to->rights,
                                  .expires_wall_ns = expires_wall_ns,
-                                 .serial = serial };
+                                 .serial = serial,
+                                 .issued_wall_ns = to->issued_wall_ns };
     uint8_t mac[AUTH_MAC_BYTES];
     struct wire_out out = wire_out_fixed(ret->capability, sizeof ret->capability);
     capability_seal(cluster_key, &c, mac, &out);
@@ -90,7 +91,12 @@ int auth_capability_verify(const uint8_t cluster_key[AUTH_KEY_BYTES], struct byt
         return -ERR_AUTH_FAIL;
 
     *ret = (struct auth_peer){
-        .kind = AUTH_CAPABILITY, .uid = c.uid, .gid = c.gid, .rights = c.rights, .serial = c.serial
+        .kind = AUTH_CAPABILITY,
+        .uid = c.uid,
+        .gid = c.gid,
+        .rights = c.rights,
+        .serial = c.serial,
+        .issued_wall_ns = c.issued_wall_ns,
     };
     auth_mac(cluster_key, SESSION_LABEL, encoded, bytes_of(NULL, 0), ret_session_key);
     return 0;

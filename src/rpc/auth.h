@@ -12,6 +12,7 @@
  */
 #pragma once
 #include "base/bytes.h"
+#include "base/units.h"
 #include "wire/wire.h"
 
 enum auth_kind { AUTH_NONE, AUTH_SERVER, AUTH_TOKEN, AUTH_CAPABILITY, AUTH_KIND_MAX };
@@ -29,7 +30,8 @@ enum { AUTH_KEY_BYTES = 32, AUTH_TOKEN_BYTES_MAX = 64, AUTH_MAC_BYTES = 32 };
     F(u32, rights, "auth_right bits")                                                              \
     F(u64, expires_wall_ns, "wall clock; servers allow 30 s of skew")                              \
     F(u64, serial, "random; names it in logs")                                                     \
-    F(blob, mac, "HMAC-SHA256 under the cluster key over the fields before")
+    F(blob, mac, "HMAC-SHA256 under the cluster key over the other fields")                        \
+    F(u64, issued_wall_ns, "of the one who gave it out; decides whether a revocation is for it")
 WIRE_RECORD(auth_capability, AUTH_CAPABILITY_FIELDS)
 
 /* Whom a connection speaks for. */
@@ -37,7 +39,8 @@ struct auth_peer {
     enum auth_kind kind;
     uint32_t uid, gid;
     uint32_t rights;
-    uint64_t serial; /* of a capability */
+    uint64_t serial;         /* of a capability */
+    uint64_t issued_wall_ns; /* of a capability; of a token: when it was checked */
 };
 
 /* What a server checks against. */
@@ -48,7 +51,13 @@ struct auth_keys {
      * suspend. */
     int (*check_token)(void *arg, struct bytes token, struct auth_peer *ret);
     void *check_token_arg;
+    /* Asked at every call of a user's connection: whether what it has shown is void since. NULL:
+     * never. */
+    bool (*is_revoked)(void *arg, const struct auth_peer *peer);
+    void *is_revoked_arg;
 };
+
+#define AUTH_SKEW_NS (30 * SEC) /* between wall clocks of a cluster */
 
 /* What a client shows. */
 struct auth_identity {

@@ -4,8 +4,6 @@
 #include "rpc/auth.h"
 #include "rpc/rpc_format.h"
 
-#define AUTH_SKEW_NS (30 * SEC) /* between wall clocks of a cluster */
-
 enum { AUTH_MAC_MESSAGE_BYTES_MAX = 64 + 2 * RPC_HANDSHAKE_BODY_BYTES_MAX };
 
 struct rpc_link;

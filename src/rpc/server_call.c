@@ -101,12 +101,22 @@ void server_call_fail(struct server_call *c, int r, const char *text)
     if (p && size) memcpy(p, text, size);
 }
 
+/* What a user showed at connect may be void by now. */
+static bool is_revoked(const struct server_call *c)
+{
+    const struct auth_keys *keys = c->server->options.keys;
+    bool is_user = c->peer.kind == AUTH_CAPABILITY || c->peer.kind == AUTH_TOKEN;
+    return is_user && keys && keys->is_revoked && keys->is_revoked(keys->is_revoked_arg, &c->peer);
+}
+
 static int call_handler(struct server_call *c, const void *request, void *reply) fiber_fn
 {
     rpc_handler handler;
     memcpy(&handler, (const char *)c->service->handlers + c->method->handler_offset,
            sizeof handler);
     if (!handler) return -ERR_NOT_IMPLEMENTED;
+    if (is_revoked(c))
+        return rpc_fail(&c->call, -ERR_AUTH_FAIL, "user %u was removed", c->peer.uid);
     struct sched *sched = loop_sched(c->server->node->loop);
     uint64_t begin = sched_now_ns(sched);
     if (begin >= c->deadline_ns) return -ERR_TIMEOUT;

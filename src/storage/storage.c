@@ -301,6 +301,8 @@ static int connect_cluster(struct storage *s)
         s->mgmtd = mgmtd_client_new(s->node, &options);
         s->routing = mgmtd_client_routing(s->mgmtd);
         s->peers = mgmtd_client_pool(s->mgmtd);
+        s->keys.is_revoked = mgmtd_client_is_revoked;
+        s->keys.is_revoked_arg = s->mgmtd;
     }
     free(servers);
     return r;
