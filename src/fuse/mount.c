@@ -469,12 +469,24 @@ static int token_read(struct mount *m, struct auth_identity *ret)
     return 0;
 }
 
+/* The real path of the directory above it, and its name. */
+static char *resolve_above(const char *path)
+{
+    cleanup_(freep) char *above = xstrdup(path);
+    char *slash = strrchr(above, '/'), *text = NULL;
+    if (!slash || slash == above || !slash[1]) return NULL;
+    *slash = 0;
+    cleanup_(freep) char *real = realpath(above, NULL);
+    return real && asprintf(&text, "%s/%s", real, slash + 1) > 0 ? text : NULL;
+}
+
 /* Its real path, owned by the caller; NULL when it is no directory. A mount of ours is not touched:
- * its daemon may be gone. */
+ * its daemon may be gone, and realpath() of glibc before 2.33 then fails. */
 static char *mount_point_resolve(const char *path)
 {
     struct stat st;
     char *real = realpath(path, NULL);
+    if (!real && (errno == ENOTCONN || errno == ECONNABORTED)) real = resolve_above(path);
     if (real && (mount_is_ours(real) || (stat(real, &st) == 0 && S_ISDIR(st.st_mode)))) return real;
     free(real);
     return NULL;
