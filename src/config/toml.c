@@ -150,8 +150,10 @@ static int scan_equals(struct toml_scan *s)
 /* At an opening bracket. @level is that of the outermost value. */
 static int frame_push(struct parser *p, enum toml_kind kind, uint32_t level)
 {
-    const struct frame *outer = p->depth ? &p->frames[p->depth - 1] : NULL;
-    if (outer) level = outer->level + (outer->container.kind == TOML_TABLE ? outer->key.count : 1);
+    if (p->depth > 0) {
+        const struct frame *outer = &p->frames[p->depth - 1];
+        level = outer->level + (outer->container.kind == TOML_TABLE ? outer->key.count : 1);
+    }
     if (level > TOML_DEPTH_MAX || p->depth == TOML_DEPTH_MAX) return fail_deep(&p->scan);
     struct frame *frame = &p->frames[p->depth++];
     frame->container = container_at(kind, ORIGIN_CLOSED, toml_scan_place(&p->scan));
