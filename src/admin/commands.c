@@ -7,6 +7,7 @@ const struct command_spec *const command_groups[] = {
     bootstrap_commands,
     status_commands,
     drain_commands,
+    event_commands,
     config_commands,
     live_config_commands,
     user_commands,

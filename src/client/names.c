@@ -9,6 +9,13 @@ static const char *const status_names[NODE_STATUS_MAX] = { "PRIMARY_MGMTD", "HEA
                                                            "HEARTBEAT_CONNECTING",
                                                            "HEARTBEAT_FAILED", "DISABLED" };
 static const char *const config_names[] = { "NORMAL", "DIRTY", "FAILED", "UNKNOWN", "STALE" };
+static const char *const event_names[EVENT_KIND_MAX] = { "MANAGER", "NODE",   "CHAIN",
+                                                         "TABLE",   "CONFIG", "LOST" };
+
+const char *event_kind_name(uint8_t kind)
+{
+    return kind < EVENT_KIND_MAX ? event_names[kind] : "?";
+}
 
 const char *node_type_name(uint8_t type)
 {

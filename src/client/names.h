@@ -11,4 +11,5 @@ public_state_name(uint8_t state); /* SERVING, LASTSRV, SYNCING, WAITING, OFFLINE
 const char *local_state_name(uint8_t state);    /* UPTODATE, ONLINE, OFFLINE, INVALID */
 const char *config_status_name(uint8_t status); /* NORMAL, DIRTY, FAILED, UNKNOWN, STALE */
 /* The type of that name in any case; CLIENT_AGENT is CLIENT. -1 for none. */
+const char *event_kind_name(uint8_t kind); /* MANAGER, NODE, CHAIN, TABLE, CONFIG, LOST */
 int node_type_parse(const char *name);

@@ -115,6 +115,7 @@ UNTYPED(revoked_record)
 UNTYPED(chain_table_part)
 UNTYPED(config_info)
 UNTYPED(user_attr)
+UNTYPED(cluster_event)
 
 /* ---- single records ---- */
 
@@ -333,6 +334,45 @@ int schema_set_config(struct kv_txn *txn, const struct config_info *v)
     if (v->content.size + v->desc.size > CONFIG_BYTES_MAX) return -ERR_INVALID_CONFIG;
     struct key key = config_key(v->type, v->version);
     return value_set(txn, &key, put_config_info, v);
+}
+
+/* ---- events ---- */
+
+static struct key key_of_event(uint64_t seq)
+{
+    struct key k = key_of("EVNT", "");
+    seq = htobe64(seq);
+    key_put(&k, &seq, sizeof seq);
+    return k;
+}
+
+int schema_set_event(struct kv_txn *txn, const struct cluster_event *v)
+{
+    struct key key = key_of_event(v->seq);
+    int r = value_set(txn, &key, put_cluster_event, v);
+    if (r < 0 || v->seq < EVENT_KEPT_MAX) return r;
+    struct key first = key_of_event(0), limit = key_of_event(v->seq - EVENT_KEPT_MAX + 1);
+    kv_clear_range(txn, key_bytes(&first), key_bytes(&limit));
+    return 0;
+}
+
+int schema_list_events(struct kv_txn *txn, struct arena *arena, uint64_t after, uint32_t limit,
+                       struct cluster_event_list *ret)
+{
+    struct key begin = key_of_event(after + 1), end = key_of_event(UINT64_MAX);
+    enum kv_read mode = after ? KV_SNAPSHOT : KV_SNAPSHOT | KV_REVERSE;
+    struct kv_pairs pairs;
+    int r = kv_get_range(txn, key_bytes(&begin), key_bytes(&end), limit, mode, arena, &pairs);
+    if (r < 0) return r;
+    *ret = (struct cluster_event_list){ arena_array(arena, struct cluster_event, pairs.count),
+                                        pairs.count };
+    for (uint32_t i = 0; i < pairs.count; i++) {
+        uint32_t at = after ? i : pairs.count - 1 - i;
+        r = value_decode(pairs.items[i].value, arena, get_cluster_event, &ret->items[at],
+                         sizeof ret->items[at]);
+        if (r < 0) return r;
+    }
+    return 0;
 }
 
 /* ---- users ---- */

@@ -17,6 +17,7 @@
  *        <part BE16>                          them
  *   CONF <length u8> <type name>              config_info; the newest sorts first
  *        <2^64 - 1 - version, BE64>
+ *   EVNT <seq BE64>                           cluster_event: a ring of the latest EVENT_KEPT_MAX
  *   USER <uid BE32>                           user_attr
  *   SING RevokedUsers                         revoked_record: users removed within the last day
  *
@@ -102,6 +103,12 @@ int schema_get_config(struct kv_txn *txn, struct arena *arena, enum node_type ty
                       uint64_t version, struct config_info *ret) fiber_fn must_check;
 /* -ERR_INVALID_CONFIG when the text is longer than CONFIG_BYTES_MAX. */
 int schema_set_config(struct kv_txn *txn, const struct config_info *v) must_check;
+
+/* Stores an event and drops the one that falls out of the ring. */
+int schema_set_event(struct kv_txn *txn, const struct cluster_event *v) must_check;
+/* At most @limit with a greater seq than @after in order, or with @after 0 the latest. */
+int schema_list_events(struct kv_txn *txn, struct arena *arena, uint64_t after, uint32_t limit,
+                       struct cluster_event_list *ret) fiber_fn must_check;
 
 int schema_get_user(struct kv_txn *txn, struct arena *arena, uint32_t uid,
                     struct user_attr *ret) fiber_fn must_check;

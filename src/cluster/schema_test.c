@@ -221,13 +221,44 @@ static void test_bootstrap(void **state)
     world_run(bootstrap);
 }
 
+/* The ring keeps the latest, in order, and says them from either side. */
+static void events(struct world *w)
+{
+    cleanup_arena_ struct arena arena = { 0 };
+    cleanup_(kv_endp) struct kv_txn *txn = NULL;
+    struct cluster_event_list got;
+    assert_int_equal(kv_begin(w->kv, &txn), 0);
+    assert_int_equal(schema_list_events(txn, &arena, 0, 5, &got), 0);
+    assert_int_equal(got.count, 0);
+    for (uint64_t seq = 1; seq <= EVENT_KEPT_MAX + 50; seq++) {
+        struct cluster_event event = {
+            .seq = seq, .kind = EVENT_CHAIN, .chain_id = 7, .what = BYTES_LITERAL("it changed")
+        };
+        assert_int_equal(schema_set_event(txn, &event), 0);
+    }
+    assert_int_equal(schema_list_events(txn, &arena, 0, 5, &got), 0);
+    assert_int_equal(got.count, 5);
+    for (uint32_t i = 0; i < 5; i++)
+        assert_int_equal(got.items[i].seq, EVENT_KEPT_MAX + 46 + i);
+    assert_true(bytes_equal_text(got.items[4].what, "it changed"));
+    assert_int_equal(schema_list_events(txn, &arena, EVENT_KEPT_MAX + 48, 5, &got), 0);
+    assert_int_equal(got.count, 2);
+    assert_int_equal(got.items[0].seq, EVENT_KEPT_MAX + 49);
+    assert_int_equal(schema_list_events(txn, &arena, 1, 1, &got), 0);
+    assert_int_equal(got.items[0].seq, 51);
+}
+
+static void test_events(void **state)
+{
+    world_run(events);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_records),
-        cmocka_unit_test(test_formats),
-        cmocka_unit_test(test_configs),
-        cmocka_unit_test(test_bootstrap),
+        cmocka_unit_test(test_records), cmocka_unit_test(test_formats),
+        cmocka_unit_test(test_configs), cmocka_unit_test(test_bootstrap),
+        cmocka_unit_test(test_events),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -74,8 +74,10 @@ int chains_set(struct state *s, struct arena *arena, const struct set_chains_req
     struct set_op op = { 0 };
     r = plan_chains(s, arena, request, &op, ret_why);
     if (r == 0 && op.count) r = state_write(s, set_in, &op);
+    uint32_t new_count = 0;
     for (uint32_t i = 0; i < op.count && r == 0; i++) {
         struct member_chain *chain = state_chain(s, op.chains[i].chain_id);
+        new_count += !chain;
         if (chain) { /* its members may have news since the plan */
             struct u64_list preferred = op.chains[i].preferred_order;
             op.chains[i] = *chain->info;
@@ -84,6 +86,9 @@ int chains_set(struct state *s, struct arena *arena, const struct set_chains_req
         chain = state_put_chain(s, &op.chains[i]);
         state_mark_dirty(s, chain);
     }
+    if (new_count)
+        events_note(s, EVENT_TABLE, 0, 0, "%u chains were made, the first is %u", new_count,
+                    op.chains[0].chain_id);
     if (r == 0) heartbeat_adopt_orphans(s);
     fiber_mutex_unlock(&s->writer);
     return r;
@@ -160,6 +165,8 @@ static int set_table(struct state *s, struct arena *arena,
     r = state_write(s, set_table_in, &table);
     if (r < 0) return r;
     state_put_table(s, &table);
+    events_note(s, EVENT_TABLE, 0, 0, "chain table %u has version %u, of %u chains", table.table_id,
+                table.version, table.chains.count);
     *ret_version = table.version;
     return 0;
 }

@@ -51,12 +51,16 @@ static int lead(struct mgmtd *m, bool *ret_is_deaf)
              s->term, s->nodes.count, s->chains.count, s->version);
     m->state = s;
     mgmtd_take_own_config(m, s);
+    events_note(s, EVENT_MANAGER, s->options.node_id, 0,
+                "MGMTD %u leads: term %" PRIu64 ", %zu nodes, %zu chains", s->options.node_id,
+                s->term, s->nodes.count, s->chains.count);
     {
         cleanup_scope_ struct scope scope;
         scope_init(&scope, sched_current());
         scope.local = m->node;
         if (options.keeps_preferred_order) r = fiber_spawn(&scope, "mgmtd-prefer", prefer_run, s);
         if (r == 0) r = fiber_spawn(&scope, "mgmtd-revocations", follow_revocations, s);
+        if (r == 0) r = fiber_spawn(&scope, "mgmtd-events", events_run, s);
         if (r == 0) r = evaluate_run(s);
         m->state = NULL;
         state_retire(s);

@@ -73,7 +73,8 @@ static void deny_leases(struct state *s, const struct chain_change *change)
     }
 }
 
-static void log_change(const struct state *s, const struct chain_info *info)
+/* In the log, and for those who ask what happened. */
+static void tell_change(struct state *s, const struct chain_info *info)
 {
     char text[CHAIN_TARGET_COUNT_MAX * 48];
     size_t size = 0;
@@ -84,6 +85,8 @@ static void log_change(const struct state *s, const struct chain_info *info)
                                  local_state_name(member->local_state));
     }
     log_info(&s->options.node->log, "chain %u version %u:%s", info->chain_id, info->version, text);
+    events_note(s, EVENT_CHAIN, 0, info->chain_id, "chain %u version %u:%s", info->chain_id,
+                info->version, text);
 }
 
 static void apply(struct state *s, const struct chain_change *change)
@@ -95,7 +98,7 @@ static void apply(struct state *s, const struct chain_change *change)
         if (members[i].public_state == PUBLIC_SERVING)
             state_member(s, chain->info, i)->excluded_version = 0;
     }
-    if (change->is_new_version) log_change(s, chain->info);
+    if (change->is_new_version) tell_change(s, chain->info);
     state_mark_dirty(s, chain); /* what it is now may lead on */
 }
 

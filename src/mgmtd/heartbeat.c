@@ -8,6 +8,7 @@
 #include "mgmtd/heartbeat.h"
 
 #include "base/check.h"
+#include "client/names.h"
 #include "cluster/schema.h"
 
 /* ---- the node ---- */
@@ -91,6 +92,10 @@ static int register_node(struct state *s, const struct node_info *said)
         struct node_info info = next_info(s, node ? node->info : NULL, said);
         info.incarnation = node ? node->info->incarnation : 0;
         r = state_write(s, write_node_in, &info);
+        if (r == 0 && !node)
+            events_note(s, EVENT_NODE, said->node_id, 0, "%s %u on %.*s came for the first time",
+                        node_type_name(said->type), said->node_id, (int)said->hostname.size,
+                        (const char *)said->hostname.base);
         if (r == 0) state_put_node(s, &info);
     }
     fiber_mutex_unlock(&s->writer);
@@ -116,6 +121,23 @@ static int find_node(struct state *s, struct arena *arena, const struct heartbea
     }
 }
 
+/* What a heartbeat says of the node's life. That it is heard by a new primary is nothing new. */
+static void tell_life(struct state *s, const struct node_info *held,
+                      const struct heartbeat_request *request)
+{
+    const struct node_info *said = &request->node;
+    const char *what = NULL;
+    if (request->stopping && held->status != NODE_HEARTBEAT_FAILED)
+        what = "stops in order";
+    else if (!request->stopping && held->status == NODE_HEARTBEAT_FAILED)
+        what = held->incarnation == said->incarnation ? "is heard again" : "is back, started anew";
+    else if (held->status == NODE_HEARTBEAT_CONNECTED && held->incarnation != said->incarnation)
+        what = "was started anew";
+    if (what)
+        events_note(s, EVENT_NODE, said->node_id, 0, "%s %u %s, pid %u", node_type_name(said->type),
+                    said->node_id, what, said->pid);
+}
+
 static void take_node(struct state *s, struct member_node *node,
                       const struct heartbeat_request *request)
 {
@@ -126,6 +148,7 @@ static void take_node(struct state *s, struct member_node *node,
                       held->config_status != said->config_status ||
                       held->has_store != said->has_store ||
                       !bytes_equal(held->release, said->release);
+    tell_life(s, held, request);
     if (is_changed) {
         struct node_info info = next_info(s, held, said);
         state_put_node(s, &info);
@@ -361,6 +384,8 @@ static void expire_nodes(struct state *s, uint64_t now, uint64_t *next)
         }
         log_warn(&s->options.node->log, 0, "node %u is not heard from any more",
                  node->info->node_id);
+        events_note(s, EVENT_NODE, node->info->node_id, 0, "%s %u is not heard from any more",
+                    node_type_name(node->info->type), node->info->node_id);
         state_set_node_status(s, node, NODE_HEARTBEAT_FAILED);
     }
 }

@@ -2,6 +2,7 @@
  */
 #include "mgmtd/nodes.h"
 
+#include "client/names.h"
 #include "cluster/schema.h"
 #include "mgmtd/tags.h"
 
@@ -74,6 +75,8 @@ int nodes_unregister(struct state *s, const struct register_node_request *reques
     if (r == 0) r = state_write(s, clear_in, node->info);
     if (r == 0) {
         node->info->removed = 1;
+        events_note(s, EVENT_NODE, request->node_id, 0, "%s %u was unregistered",
+                    node_type_name(request->type), request->node_id);
         state_touch(s, &node->record);
         if (node->report) {
             arena_done(&node->report->arena);
@@ -106,6 +109,9 @@ static int change_tags(struct state *s, struct arena *arena, struct member_node 
     if (is_disabled) info.status = NODE_DISABLED;
     if (was_disabled && !is_disabled) info.status = NODE_HEARTBEAT_CONNECTING;
     state_put_node(s, &info);
+    if (was_disabled != is_disabled)
+        events_note(s, EVENT_NODE, info.node_id, 0, "%s %u was %s", node_type_name(info.type),
+                    info.node_id, is_disabled ? "disabled" : "enabled");
     if (was_disabled && !is_disabled) node->alive_until_ns = state_grace_end_ns(s);
     return 0;
 }

@@ -3,6 +3,7 @@
  * Nothing that a caller sends ends the process; every refusal is a status and a sentence.
  */
 #include "base/check.h"
+#include "client/names.h"
 #include "cluster/schema.h"
 #include "cluster/users.h"
 #include "mgmtd/chains.h"
@@ -174,6 +175,15 @@ static int on_list_disks(void *self, struct rpc_call *call, const struct empty_r
     return 0;
 }
 
+static int on_list_events(void *self, struct rpc_call *call,
+                          const struct list_events_request *request,
+                          struct list_events_reply *reply)
+{
+    ENTER(ANYBODY);
+    r = events_list(s, call->arena, request, &reply->events);
+    return leave(m, call, r, why);
+}
+
 /* ---- configurations ---- */
 
 struct config_op {
@@ -222,6 +232,9 @@ static int set_config(struct mgmtd *m, struct rpc_call *call, struct state *s,
     if (r == -ERR_INVALID_CONFIG) *ret_why = "the text is too long";
     if (r < 0) return r;
     state_put_config(s, &op.config);
+    events_note(s, EVENT_CONFIG, 0, 0, "configuration %s has version %" PRIu64 "%s%.*s",
+                node_type_name(request->type), op.config.version, request->desc.size ? ": " : "",
+                (int)MIN_OF(request->desc.size, (size_t)256), (const char *)request->desc.base);
     if (request->type == NODE_MGMTD) mgmtd_take_own_config(m, s);
     ret->version = op.config.version;
     return 0;

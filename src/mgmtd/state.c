@@ -23,6 +23,7 @@ struct state *state_new(const struct state_options *options)
     fiber_mutex_init(&s->writer);
     wait_queue_init(&s->watchers);
     event_init(&s->kick);
+    event_log_init(&s->events);
     return s;
 }
 
@@ -80,6 +81,7 @@ struct state *state_unref(struct state *s)
 {
     if (!s || --s->ref_count > 0) return NULL;
     free_all(s);
+    event_log_done(&s->events);
     index_done(&s->nodes);
     index_done(&s->chains);
     index_done(&s->tables);

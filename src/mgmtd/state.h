@@ -18,6 +18,7 @@
 #include "base/map.h"
 #include "fiber/sync.h"
 #include "mgmtd/chain_state.h"
+#include "mgmtd/events.h"
 #include "mgmtd/index.h"
 #include "mgmtd/lease.h"
 #include "proto/mgmtd.h"
@@ -134,6 +135,7 @@ struct state {
     struct map hosts; /* name of a machine -> struct held_host */
     struct fiber_mutex writer;
     struct wait_queue watchers; /* woken when shown_version grows, and at the end */
+    struct event_log events;
     struct event kick;          /* there is something to evaluate or to show */
 };
 

@@ -34,6 +34,17 @@ enum config_status { CONFIG_NORMAL, CONFIG_DIRTY, CONFIG_FAILED, CONFIG_UNKNOWN,
 #define ZONE_TAG "TrafficZone"
 enum tag_mode { TAG_REPLACE, TAG_UPSERT, TAG_REMOVE };
 enum chain_update_mode { CHAIN_ADD, CHAIN_REMOVE };
+enum event_kind {
+    EVENT_MANAGER, /* another cluster manager leads */
+    EVENT_NODE,    /* a node came, went, was enabled or disabled */
+    EVENT_CHAIN,   /* a chain's order or states changed */
+    EVENT_TABLE,   /* chains or a chain table were made */
+    EVENT_CONFIG,  /* a configuration was set */
+    EVENT_LOST,    /* that many were not recorded */
+    EVENT_KIND_MAX
+};
+/* Kept by the cluster, the latest so many; shown by one answer. */
+enum { EVENT_KEPT_MAX = 10000, EVENT_LIST_MAX = 1000 };
 enum { CHAIN_TARGET_COUNT_MAX = 16, CHAIN_TABLE_CHAIN_COUNT_MAX = 1 << 17 };
 
 #define NODE_INFO(F)                                                                               \
@@ -249,6 +260,23 @@ WIRE_LIST(node_disks)
 #define LIST_DISKS_REPLY(F) F(node_disks_list, nodes, "as last reported by heartbeats")
 WIRE_RECORD(list_disks_reply, LIST_DISKS_REPLY)
 
+#define CLUSTER_EVENT(F)                                                                           \
+    F(u64, seq, "grows by one; a gap: nothing is missing but what was never stored")               \
+    F(u64, wall_ns, "of the manager that saw it")                                                  \
+    F(u64, term, "of that manager")                                                                \
+    F(u8, kind, "event_kind")                                                                      \
+    F(u32, node_id, "0: of no node")                                                               \
+    F(u32, chain_id, "0: of no chain")                                                             \
+    F(text, what, "a sentence")
+WIRE_RECORD(cluster_event, CLUSTER_EVENT)
+WIRE_LIST(cluster_event)
+#define LIST_EVENTS_REQUEST(F)                                                                     \
+    F(u64, after, "those with a greater seq, the oldest first; 0: the latest")                     \
+    F(u32, count, "at most so many; 0 or too many: EVENT_LIST_MAX")
+WIRE_RECORD(list_events_request, LIST_EVENTS_REQUEST)
+#define LIST_EVENTS_REPLY(F) F(cluster_event_list, events, "in order of seq")
+WIRE_RECORD(list_events_reply, LIST_EVENTS_REPLY)
+
 #define CLIENT_SESSION(F)                                                                          \
     F(uuid, client, "")                                                                            \
     F(u64, version, "grows by one per extension")                                                  \
@@ -345,5 +373,6 @@ WIRE_RECORD(login_reply, LOGIN_REPLY)
     M(s, 44, user_set_token, user_request, user_reply)                                             \
     M(s, 45, user_list, empty_record, user_list_reply)                                             \
     M(s, 46, user_stat, user_request, user_reply)                                                  \
-    M(s, 47, list_disks, empty_record, list_disks_reply)
+    M(s, 47, list_disks, empty_record, list_disks_reply)                                           \
+    M(s, 60, list_events, list_events_request, list_events_reply)
 RPC_SERVICE_DECLARE(mgmtd, MGMTD_METHODS)

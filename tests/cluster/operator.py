@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """operator.py - what an operator without knowledge of 3FS types: services started by hand, then
 `bootstrap`, once and again, with five storages, with two and with one; `status` and `list-disks`
-of a cluster that is well and of one that is not.
+of a cluster that is well and of one that is not; and what `events` says of all that.
 """
 # test: quick, 150 s
 import json
@@ -157,13 +157,14 @@ def test_status(s):
         return got["Health"] == health and len(problems) == count and problems
     s.processes["storage-1005"].kill()
     s.processes["storage-1005"].wait()
-    said = wait_until(20, "a storage is missed", lambda: "away" in s.admin("status", status=None)
-                      and state("DEGRADED", 2))
-    if "STORAGE 1005 on" not in said[0] or "6 chains serve without all targets" not in said[1]:
+    said = wait_until(20, "a storage is missed", lambda:
+                      "6 chains serve without all" in s.admin("status", status=None) and
+                      state("DEGRADED", 2))
+    if "STORAGE 1005 on" not in said[0] or "is away, last heard" not in said[0]:
         fail("the problems are %s" % said)
     for i in range(1001, 1005):
         s.admin("disable-node %d" % i)
-    said = wait_until(20, "no data is there", lambda: "no target that serves" in
+    said = wait_until(20, "no data is there", lambda: "10 chains have no target" in
                       s.admin("status", status=None) and s.json("status", status=1))
     same((said["Health"], said["ChainsUnavailable"]), ("UNAVAILABLE", "10"))
     if "STORAGE 0/5 (4 disabled)" not in said["Nodes"]:
@@ -173,6 +174,41 @@ def test_status(s):
     s.start("storage-1005")
     wait_until(40, "the cluster is healthy", lambda: "HEALTHY" in
                s.admin("status", status=None).split() and state("HEALTHY", 0) == [])
+
+
+def test_events(s):
+    """What test_status did is there, also after the manager was killed."""
+    def texts(*words):
+        return [e["Event"] for e in s.json("events --count 1000 " + " ".join(words))]
+
+    def has(all_of, *words):
+        return any(all(w in text for w in words) for text in all_of)
+    wait_until(10, "events are recorded", lambda: has(texts("-n 1001"), "STORAGE 1001 was enabled"))
+    of_node = texts("-n 1005")
+    for words in (["STORAGE 1005 on ", "came for the first time"],
+                  ["STORAGE 1005 is not heard from any more"], ["STORAGE 1005 is back, started"]):
+        if not has(of_node, *words):
+            fail("%s is not in %s" % (words, of_node))
+    if not has(texts("-k node"), "STORAGE 1001 was disabled") or \
+            texts("-k table") != ["10 chains were made, the first is 900100001",
+                                  "chain table 1 has version 1, of 10 chains"]:
+        fail("events: %s" % texts())
+    of_chain = texts("--chain-id 900100001")
+    if not has(of_chain, "chain 900100001 version 2:", "OFFLINE"):
+        fail("events of a chain: %s" % of_chain)
+    before = s.json("events --count 3")
+    same(len(before), 3)
+    s.processes["mgmtd-1"].kill()
+    s.processes["mgmtd-1"].wait()
+    s.start("mgmtd-1")
+    wait_until(20, "the next term is recorded", lambda: has(texts("-k manager"), "leads: term 2"))
+    after = s.json("events --count 1000")
+    if before[-1] not in after or len({e["Seq"] for e in after}) != len(after):
+        fail("events are lost: %s" % after)
+    for words, want in (("--count 0", "--count must be from 1 to 1000"),
+                        ("-k x", "'x' is none of")):
+        if want not in s.admin("events " + words, status=1):
+            fail("events %s: %s" % (words, s.admin("events " + words, status=1)))
 
 
 def test_few(s, words, want):
@@ -195,6 +231,7 @@ def main():
     with Services("five", PORT_BASE, [1, 1, 3, 1, 1]) as s:
         test_five(s)
         test_status(s)
+        test_events(s)
     with Services("two", PORT_BASE + 20, [1, 1]) as s:
         test_few(s, "--storages 2", "2 nodes can keep 2 replicas of data, not 3")
     with Services("one", PORT_BASE + 40, [1]) as s:
