@@ -6,6 +6,7 @@
  * interrupted before the table was stored makes the same one again.
  */
 #include "admin/bootstrap.h"
+#include "base/check.h"
 #include "placement/design.h"
 #include "proto/storage.h"
 #include <stdarg.h>
@@ -130,8 +131,23 @@ static int storages_wait(struct bootstrap *b, struct arena *arena, struct storag
     }
 }
 
+static int check_options(struct bootstrap *b)
+{
+    const struct bootstrap_options *o = b->options;
+    if (o->replica_count == 0 || o->replica_count > CHAIN_TARGET_COUNT_MAX)
+        return bootstrap_say(b, LOG_ERROR, -ERR_CONFIG_INVALID_VALUE,
+                             "key 'replicas': %u is not from 1 to %d", o->replica_count,
+                             CHAIN_TARGET_COUNT_MAX);
+    if (o->target_count == 0 || o->target_count > DESIGN_TARGETS_PER_DISK_MAX)
+        return bootstrap_say(b, LOG_ERROR, -ERR_CONFIG_INVALID_VALUE,
+                             "key 'targets_per_disk': %u is not from 1 to %d", o->target_count,
+                             DESIGN_TARGETS_PER_DISK_MAX);
+    return 0;
+}
+
 static int check_storages(struct bootstrap *b, const struct storages *s)
 {
+    check(s->count > 0);
     if (s->count > NODE_COUNT_MAX)
         return bootstrap_say(b, LOG_ERROR, -ERR_INVALID_ARG,
                              "%u storages are more than a design is made for (%d)", s->count,
@@ -212,6 +228,7 @@ static int plan_round(struct bootstrap *b, struct plan *p, const struct storages
 {
     const struct place **places = arena_array(&b->arena, const struct place *, s->count);
     uint32_t n = 0, k = p->replica_count, r = b->options->target_count;
+    check(k > 0);
     for (uint32_t i = 0; i < s->count; i++)
         if (s->places[i].disk_count > round) places[n++] = &s->places[i];
     if (n < k) {
@@ -401,7 +418,8 @@ int bootstrap_chains(struct bootstrap *b)
     cleanup_arena_ struct arena arena = { 0 };
     struct storages storages = { 0 };
     struct plan plan = { 0 };
-    int r = storages_wait(b, &arena, &storages);
+    int r = check_options(b);
+    if (r >= 0) r = storages_wait(b, &arena, &storages);
     if (r >= 0) r = check_storages(b, &storages);
     if (r >= 0) r = plan_make(b, &storages, &plan);
     if (r >= 0) r = create_targets(b, &plan);

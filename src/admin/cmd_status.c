@@ -169,7 +169,7 @@ static const char *nodes_text(struct status *s)
 {
     struct arena *arena = &s->a->arena;
     const char *text = "";
-    for (uint8_t type = 0; type < NODE_TYPE_MAX; type++) {
+    for (uint32_t type = 0; type < NODE_TYPE_MAX; type++) {
         uint32_t alive = 0, disabled = 0, count = 0;
         for (size_t i = 0; i < s->node_count; i++) {
             const struct node_info *n = &s->nodes[i];
@@ -179,8 +179,8 @@ static const char *nodes_text(struct status *s)
             disabled += n->status == NODE_DISABLED;
         }
         if (!count) continue;
-        text = arena_printf(arena, "%s%s%s %u/%u", text, text[0] ? ", " : "", node_type_name(type),
-                            alive, count);
+        text = arena_printf(arena, "%s%s%s %u/%u", text, text[0] ? ", " : "",
+                            node_type_name((uint8_t)type), alive, count);
         if (disabled) text = arena_printf(arena, "%s (%u disabled)", text, disabled);
     }
     return text;
