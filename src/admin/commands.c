@@ -8,6 +8,7 @@ const struct command_spec *const command_groups[] = {
     status_commands,
     drain_commands,
     event_commands,
+    top_commands,
     config_commands,
     live_config_commands,
     user_commands,

@@ -8,6 +8,7 @@ extern const struct command_spec config_commands[];
 extern const struct command_spec status_commands[];
 extern const struct command_spec drain_commands[];
 extern const struct command_spec event_commands[];
+extern const struct command_spec top_commands[];
 extern const struct command_spec user_commands[];
 extern const struct command_spec node_commands[];
 extern const struct command_spec chain_commands[];

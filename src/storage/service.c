@@ -69,6 +69,7 @@ static int on_write(void *self, struct rpc_call *call, const struct write_reques
     if (r == 0) r = use_chain(self, req->chain_id, &t);
     if (r < 0) return r;
     storage_count(self, "storage.writes", 1);
+    storage_count(self, "storage.written_bytes", call->bulk ? call->bulk->size : 0);
     return update_from_client(t, call, req, rep);
 }
 
@@ -79,6 +80,7 @@ static int on_update(void *self, struct rpc_call *call, const struct update_requ
     int r = need_server(call);
     if (r == 0) r = use_chain(self, req->chain_id, &t);
     if (r < 0) return r;
+    storage_count(self, "storage.written_bytes", call->bulk ? call->bulk->size : 0);
     return update_from_member(t, call, req, rep);
 }
 

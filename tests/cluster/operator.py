@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """operator.py - what an operator without knowledge of 3FS types: services started by hand, then
 `bootstrap`, once and again, with five storages, with two and with one; `status` and `list-disks`
-of a cluster that is well and of one that is not; and what `events` says of all that.
+of a cluster that is well and of one that is not; what `events` and
+`top` say of all that.
 """
 # test: quick, 150 s
 import json
 import os
 import re
+import socket
 import stat
 import subprocess
 import sys
@@ -22,7 +24,7 @@ class Services:
     def __init__(self, name, port, disk_counts):
         self.dir, self.port, self.disk_counts = os.path.join(TEST_DIR, name), port, disk_counts
         self.env = dict(os.environ, C3FS_CLUSTER_KEY=KEY)
-        self.processes = {}
+        self.processes, self.ports = {}, {}
         for folder in ("etc", "log", "kv"):
             os.makedirs("%s/%s" % (self.dir, folder))
         self.mgmtd = 'mgmtd_server_addresses = ["TCP://127.0.0.1:%d"]\n' % port
@@ -40,11 +42,24 @@ class Services:
                     (name, KEY, self.dir, store, self.mgmtd))
 
     def write(self, name, text, port):
+        self.ports[name] = port
         with open("%s/etc/%s.toml" % (self.dir, name), "w", encoding="utf-8") as f:
             f.write('cluster_id = "%s"\nlisten = "TCP://127.0.0.1:%d"\n%s' %
                     (os.path.basename(self.dir), port, text))
 
+    def is_free(self, name):
+        """The kernel lets go of a killed process's port when its ring is gone: soon after."""
+        with socket.socket() as s:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                s.bind(("127.0.0.1", self.ports[name]))
+                s.listen()
+            except OSError:
+                return False
+            return True
+
     def start(self, name):
+        wait_until(20, "the port of %s is free" % name, lambda: self.is_free(name))
         role = name.split("-", maxsplit=1)[0]
         with open("%s/log/%s.log" % (self.dir, name), "ab") as log:
             self.processes[name] = subprocess.Popen(
@@ -211,6 +226,23 @@ def test_events(s):
             fail("events %s: %s" % (words, s.admin("events " + words, status=1)))
 
 
+def test_top(s):
+    """Figures of one interval: what is written is seen at the storages, in bytes a second."""
+    if "MostTimeIn" not in s.admin("top --interval 50").split("\n")[0]:
+        fail("top prints %s" % s.admin("top --interval 50"))
+    with subprocess.Popen([C3FS, "admin", "-cfg", s.dir + "/etc/admin_cli.toml",
+                           "write-file /f --value 7 --length 300MB"], env=s.env,
+                          stdout=subprocess.DEVNULL) as writer:
+        def written():
+            rows = s.json("top --interval 200")
+            same([r["Id"] for r in rows], ["1", "101", "1001", "1002", "1003", "1004", "1005"])
+            return sum(int(r["Written/s"]) for r in rows if r["Written/s"] != "-") > 1 << 20
+        wait_until(20, "bytes are written", written)
+        writer.wait()
+    if "--interval must be from 1" not in s.admin("top -i 0", status=1):
+        fail("top -i 0: %s" % s.admin("top -i 0", status=1))
+
+
 def test_few(s, words, want):
     """What people try first: fewer storages than replicas."""
     got = s.json("bootstrap " + words)
@@ -231,6 +263,7 @@ def main():
     with Services("five", PORT_BASE, [1, 1, 3, 1, 1]) as s:
         test_five(s)
         test_status(s)
+        test_top(s)
         test_events(s)
     with Services("two", PORT_BASE + 20, [1, 1]) as s:
         test_few(s, "--storages 2", "2 nodes can keep 2 replicas of data, not 3")
