@@ -167,7 +167,8 @@ static void collect_garbage(struct kv_mem_store *store)
         key->garbage_count--;
         list_remove(&g->node);
         free(g);
-        if (key->garbage_count == 0 && key->newest->is_absent && !key->newest->older) {
+        if (key->garbage_count == 0 && key->newest && key->newest->is_absent &&
+            !key->newest->older) {
             kv_map_remove(&store->keys, &key->entry);
             drop_versions(key->newest);
             free(key);

@@ -349,7 +349,7 @@ static int fill_fiber(void *arg) fiber_fn
     event_set(&filled->done, 0);
     r = fiber_sleep(SEC); /* to be crashed before a checkpoint */
     kv_close(kv);
-    return 0;
+    return r < 0 ? 0 : -ERR_TIMEOUT;
 }
 
 struct reopened {

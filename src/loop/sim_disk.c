@@ -266,10 +266,11 @@ static int path_parent(struct sim_disk *disk, const char *path, struct sim_inode
 
 int sim_disk_find(struct sim_disk *disk, const char *path, struct sim_inode **ret)
 {
-    struct sim_inode *dir;
-    struct bytes name;
+    struct sim_inode *dir = NULL;
+    struct bytes name = { 0 };
     int r = path_parent(disk, path, &dir, &name);
     if (r < 0) return r;
+    check(dir && name.base);
     struct sim_inode *inode = name.size ? entries_get(&dir->names, name) : dir;
     if (!inode) return error_from_errno(ENOENT);
     *ret = inode;
@@ -291,6 +292,7 @@ int sim_disk_open(struct sim_disk *disk, const char *path, int flags, struct sim
     struct bytes name;
     int r = path_parent(disk, path, &dir, &name);
     if (r < 0) return r;
+    check(dir && name.base);
     struct sim_inode *inode = name.size ? entries_get(&dir->names, name) : dir;
     if (inode && (flags & O_CREAT) && (flags & O_EXCL)) return error_from_errno(EEXIST);
     if (!inode && !(flags & O_CREAT)) return error_from_errno(ENOENT);
@@ -316,10 +318,11 @@ void sim_disk_close(struct sim_disk *disk, struct sim_inode *inode)
 
 int sim_disk_make_dir(struct sim_disk *disk, const char *path)
 {
-    struct sim_inode *dir;
-    struct bytes name;
+    struct sim_inode *dir = NULL;
+    struct bytes name = { 0 };
     int r = path_parent(disk, path, &dir, &name);
     if (r < 0) return r;
+    check(dir && name.base);
     struct sim_inode *inode = name.size ? entries_get(&dir->names, name) : dir;
     if (inode) return inode->is_dir ? 0 : error_from_errno(EEXIST);
     inode = inode_new(disk, true);
@@ -382,6 +385,7 @@ int sim_disk_unlink(struct sim_disk *disk, const char *path)
     struct bytes name;
     int r = path_parent(disk, path, &dir, &name);
     if (r < 0) return r;
+    check(dir && name.base);
     struct sim_inode *inode = name.size ? entries_get(&dir->names, name) : NULL;
     if (!inode) return error_from_errno(name.size ? ENOENT : EISDIR);
     if (inode->is_dir) return error_from_errno(EISDIR);
