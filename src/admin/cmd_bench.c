@@ -162,7 +162,7 @@ static int bench_worker(void *arg)
     struct bench *b = arg;
     uint32_t index = b->next_index++;
     char name[32];
-    struct inode inode;
+    struct inode inode = { 0 };
     snprintf(name, sizeof name, "%03u.%03u", b->rank, index);
     int r = bench_create(b, bytes_of_text(name), &inode);
     if (r < 0) return r;

@@ -64,7 +64,8 @@ cluster 'new' in %s: it exists already""" % store)
          want + "Init config for MGMTD version 2\n")
     same(admin("init-cluster 1 1000 6", status=1), """\
 Encounter error: 3013(InvalidFileLayout)
-the chunk size must be a power of two from 64KB to 64MB, the stripe 1 to 1024""")
+the chain table is from 1, the chunk size a power of two from 64KB to 64MB, the stripe 1 to \
+1024""")
     same(admin("--config.cluster_id=other", "init-cluster 1 1MB 6", status=1), """\
 Encounter error: 5003(ClusterIdMismatch)
 cluster 'other' in %s: the peer belongs to another cluster""" % store)
@@ -199,11 +200,11 @@ Encounter error: 33(InvalidFormat)
     other = local("other.csv", "ChainId,TargetId\n801,999\n")
     same(c.admin("upload-chains " + other, status=1), """\
 Encounter error: 5007(InvalidChainTable)
-set_chains: chain 801 exists with other targets""")
+set_chains: chain 801 exists with other targets: update-chain changes a chain""")
     same(c.admin("upload-chains /nowhere", status=1).split("\n")[1], "cannot read /nowhere")
     same(c.admin("upload-chain-table 7 " + local("none.csv", "ChainId\n5\n"), status=1), """\
 Encounter error: 5012(ChainNotFound)
-set_chain_table: chain 5 does not exist""")
+set_chain_table: chain 5 does not exist: upload-chains makes it""")
 
 
 # ---- configurations ----
