@@ -82,6 +82,7 @@ struct rpc_server_options {
     uint32_t bulk_size_max;         /* of one request; 0: 64 MiB + 4 KiB */
     bool without_local; /* callers on this loop connect as others do: tests, benchmarks */
 };
+/* A port that is in use is waited for up to 2 s: -ERR_RPC_LISTEN_FAILED. */
 int rpc_server_start(struct node *node, const struct rpc_server_options *options,
                      struct rpc_server **ret) fiber_fn must_check;
 /* @handlers is the struct <service>_handlers, borrowed; a NULL entry answers NotImplemented. Counts

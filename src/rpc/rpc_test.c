@@ -507,6 +507,46 @@ static void local_addresses(void **state)
     loop_free(loop);
 }
 
+/* ---- a port that is held for a moment more ---- */
+
+struct successor {
+    struct test_world *w;
+    int result;
+    bool has_ended;
+};
+
+static int succeed(void *arg) fiber_fn
+{
+    struct successor *s = arg;
+    struct rpc_server *server = NULL;
+    struct rpc_server_options o = { .listen = s->w->address };
+    s->result = rpc_server_start(s->w->server_node, &o, &server);
+    if (server) rpc_server_stop(server, 0);
+    s->has_ended = true;
+    return 0;
+}
+
+static int port_is_freed_late(struct test_world *w) fiber_fn
+{
+    struct successor first = { .w = w }, second = { .w = w };
+    uint64_t begin_ns = world_now_ns(w);
+    succeed(&first); /* it is not freed at all */
+    check(first.result == -ERR_RPC_LISTEN_FAILED && world_now_ns(w) - begin_ns < 10 * SEC);
+    check(fiber_spawn(&w->server_node->scope, "successor", succeed, &second) == 0);
+    check(fiber_sleep(200 * MSEC) == 0 && !second.has_ended);
+    w->server = rpc_server_stop(w->server, 0);
+    while (!second.has_ended)
+        check(fiber_sleep(10 * MSEC) == 0);
+    check(second.result == 0);
+    world_start_server(w);
+    return 0;
+}
+
+static void ports_are_waited_for(void **state)
+{
+    on_connections(NULL, port_is_freed_late);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -526,6 +566,7 @@ int main(void)
         cmocka_unit_test(silent_connections_are_reset),
         cmocka_unit_test(unix_sockets),
         cmocka_unit_test(local_addresses),
+        cmocka_unit_test(ports_are_waited_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,7 +9,9 @@ enum {
     REQUEST_COUNT_MAX_DEFAULT = 256,
     BULK_SIZE_MAX_DEFAULT = (64 << 20) + 4096,
 };
-#define ACCEPT_PAUSE_NS (100 * MSEC) /* after an error, such as no descriptor left */
+#define ACCEPT_PAUSE_NS    (100 * MSEC) /* after an error, such as no descriptor left */
+#define LISTEN_PATIENCE_NS (2 * SEC)
+#define LISTEN_PAUSE_NS    (50 * MSEC)
 
 /* Those who connect beyond the limits wait in the listener's backlog. */
 static int server_accept_room(struct rpc_server *server) fiber_fn
@@ -133,13 +135,26 @@ static struct rpc_server *server_free(struct rpc_server *server)
     return NULL;
 }
 
+/* A process that was killed holds its port until the kernel has ended its rings: a moment longer
+ * than the process is seen. */
+static int listen_patiently(struct rpc_server *server) fiber_fn
+{
+    uint64_t end_ns = node_now_ns(server->node) + LISTEN_PATIENCE_NS;
+    for (;;) {
+        int r = net_listen(server->node, &server->options.listen, &server->listener);
+        if (r != -ERR_RPC_LISTEN_FAILED || node_now_ns(server->node) >= end_ns) return r;
+        r = fiber_sleep(LISTEN_PAUSE_NS);
+        if (r < 0) return r;
+    }
+}
+
 /* Opens what the options name. */
 static int server_listen(struct rpc_server *server) fiber_fn
 {
     const struct rpc_server_options *o = &server->options;
     server->addresses[server->address_count++] = o->listen;
     if (o->listen.scheme != NET_LOCAL) {
-        int r = net_listen(server->node, &o->listen, &server->listener);
+        int r = listen_patiently(server);
         if (r < 0) return r;
         server->addresses[0] = *listener_address(server->listener);
     }
