@@ -5,8 +5,8 @@
 #include "base/check.h"
 #include <stdio.h>
 
-/* "a.*": a, and whatever is below a, so no setting of ours may be below such an a. Rows are in
- * order: the first that fits counts. */
+/* "a.*": a, and whatever is below a, but for keys beside a setting of ours: those are misspelt.
+ * Rows are in order: the first that fits counts. */
 struct reference_row {
     const char *path;
     const char *key;     /* ours; NULL: none */
@@ -57,7 +57,6 @@ static const struct reference_row rows[] = {
     { "io_bufs.max_buf_size", NULL, NULL },
     { "io_bufs.max_readahead", NULL, NULL },
     { "io_jobq_sizes.*", NULL, NULL },
-    { "io_worker_coros.*", NULL, NULL },
     { "periodic_sync.limit", NULL, NULL },
     { "memset_before_read", NULL, NULL },
     { "enable_priority", NULL, NULL },
@@ -95,17 +94,30 @@ static bool row_fits(const struct reference_row *row, const char *key)
     return strncmp(row->path, key, size) == 0 && (key[size] == '.' || key[size] == '\0');
 }
 
-static const struct reference_row *find_row(const char *key)
+/* Whether a setting of ours is in the same table of a document. */
+static bool has_sibling(const struct setting *table, const char *key)
 {
-    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
-        if (row_fits(&rows[i], key)) return &rows[i];
+    const char *dot = strrchr(key, '.');
+    size_t size = dot ? (size_t)(dot - key) + 1 : 0;
+    for (const struct setting *s = table; s->key; s++)
+        if (strncmp(s->key, key, size) == 0 && !strchr(s->key + size, '.')) return true;
+    return false;
+}
+
+static const struct reference_row *find_row(const struct setting *table, const char *key)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        if (!row_fits(&rows[i], key)) continue;
+        bool is_any = rows[i].path[strlen(rows[i].path) - 1] == '*';
+        return is_any && strchr(key, '.') && has_sibling(table, key) ? NULL : &rows[i];
+    }
     return NULL;
 }
 
 const char *reference_key(const struct setting *table, const char *key)
 {
     if (settings_find(table, key)) return key;
-    const struct reference_row *row = find_row(key);
+    const struct reference_row *row = find_row(table, key);
     if (!row) return NULL;
     return row->key && settings_find(table, row->key) ? row->key : "";
 }
@@ -202,7 +214,7 @@ static int translate_item(struct translation *t, const struct toml_item *item)
 {
     const char *key = (const char *)item->key.base;
     if (settings_find(t->table, key)) return put(t, item, key);
-    const struct reference_row *row = find_row(key);
+    const struct reference_row *row = find_row(t->table, key);
     bool is_nothing = item->value.kind == TOML_TABLE && item->value.item_count == 0;
     if (!row) return is_nothing ? 0 : fail_unknown(t, item);
     if (row->refusal) {

@@ -21,6 +21,7 @@ struct scan {
     uint64_t epoch, nonce;
     uint64_t lsn; /* of the next entry */
     uint64_t offset;
+    uint64_t last_offset, last_size; /* of the epoch's last batch; size 0: none */
     uint8_t *buf; /* of the file from buf_offset on */
     size_t buf_capacity, buf_size;
     uint64_t buf_offset;
@@ -106,6 +107,8 @@ static int scan_epoch(struct scan *s, entry_fn *fn, void *arg)
                              "%s: journal epoch %llu: batch at byte %llu", s->j->options.path,
                              (unsigned long long)s->epoch, (unsigned long long)s->offset);
         s->j->told_data_lsn = head.data_lsn;
+        s->last_offset = s->offset;
+        s->last_size = head.size;
         s->lsn += head.entry_count;
         s->offset += head.size;
     }
@@ -145,6 +148,25 @@ static int find_epoch(struct journal *j, uint64_t epoch, int *ret, struct journa
     return -ERR_META_NOT_FOUND;
 }
 
+static int write_again(struct journal *j, enum index_file file, uint64_t offset, uint64_t size)
+{
+    cleanup_(freep) uint8_t *buf = block_memory(size);
+    ssize_t n = file_read(j->files[file], buf, size, offset);
+    if (n >= 0 && (uint64_t)n < size) return -ERR_DATA_CORRUPTION;
+    if (n >= 0) n = file_write(j->files[file], buf, size, offset);
+    return n < 0 ? (int)n : 0;
+}
+
+/* A sync that fails leaves what it was for readable and not durable, and the next sync says nothing
+ * of that. Only the last batch, or the header of the last epoch, can be such. */
+static int write_end_again(struct scan *s)
+{
+    struct journal *j = s->j;
+    int r = write_again(j, s->file, 0, JOURNAL_BLOCK_BYTES);
+    if (r >= 0 && s->last_size) r = write_again(j, s->file, s->last_offset, s->last_size);
+    return r < 0 ? r : file_sync(j->files[s->file]);
+}
+
 /* What was found may not be on the disk yet when only the process died. */
 static int sync_both(struct journal *j)
 {
@@ -158,6 +180,7 @@ static void scan_begin(struct scan *s, int file, const struct journal_disk *head
     s->epoch = head->epoch;
     s->nonce = head->nonce;
     s->offset = JOURNAL_BLOCK_BYTES;
+    s->last_size = 0;
     s->buf_size = 0;
     s->j->epoch_first_lsn = head->first_lsn;
 }
@@ -189,6 +212,8 @@ int journal_replay(struct journal *j, uint64_t epoch, uint64_t first_lsn, entry_
                              j->options.path, (unsigned long long)s.epoch,
                              (unsigned long long)s.lsn, (unsigned long long)head.first_lsn - 1);
     }
+    r = write_end_again(&s);
+    if (r < 0) return r;
     j->last_lsn = j->durable_lsn = s.lsn - 1;
     struct batch like = { .file = s.file, .epoch = s.epoch, .nonce = s.nonce };
     j->filling = batch_new(&like, s.offset, s.lsn);
