@@ -27,7 +27,6 @@ struct crash_world {
     struct model models[FIBERS];
     int mutant;             /* -1: none */
     uint64_t data_delay_ns; /* by which syncs of data come late, behind those of the journal */
-    bool has_errors;        /* before a life ends its disk fails now and then */
     const char *violation;  /* what a life found */
     bool has_target;
 };
@@ -86,24 +85,11 @@ static int life_fiber(void *arg)
     }
     if (r == -ERR_FOUND_BUG || r == -ERR_CHECKSUM_MISMATCH) {
         found(c, "differs from the model");
-    } else if (r != -ERR_CANCELED && !c->has_errors) {
+    } else if (r != -ERR_CANCELED) {
         found(c, error_name(r));
     }
     world_close(w, false);
     return 0;
-}
-
-/* Some writes and syncs fail, and then the process is killed: what a sync was for when it failed can
- * be read and is not durable, and the next sync does not say so. The power goes in a later life. */
-static void fail_and_kill(struct chunk_world *w)
-{
-    struct sim_options good = sim_options_default(1), bad = good;
-    bad.disk.write_error_ppm = 200000;
-    sim_set_disk_profile(w->machine, &bad.disk);
-    int r = fiber_sleep(sim_random_below(w->sim, 20 * MSEC));
-    check(r == 0);
-    sim_kill(w->machine);
-    sim_set_disk_profile(w->machine, &good.disk);
 }
 
 static int crash_main(void *arg)
@@ -124,9 +110,7 @@ static int crash_main(void *arg)
         bool is_short = life == 0 || sim_random_below(w->sim, 3) == 0;
         r = fiber_sleep(sim_random_below(w->sim, is_short ? 20 * MSEC : 300 * MSEC));
         check(r == 0);
-        if (c->has_errors && life % 2 == 0) {
-            fail_and_kill(w);
-        } else if (sim_random_below(w->sim, 4) == 0) {
+        if (sim_random_below(w->sim, 4) == 0) {
             sim_kill(w->machine);
         } else {
             sim_crash(w->machine);
@@ -139,13 +123,12 @@ static int crash_main(void *arg)
 }
 
 /* What a seed found, or NULL. */
-static const char *run_seed(uint64_t seed, int mutant, bool has_errors)
+static const char *run_seed(uint64_t seed, int mutant)
 {
     struct crash_world *c cleanup_(freep) = new_zero(struct crash_world);
     struct chunk_world *w = &c->w;
     struct sim_options options = sim_options_default(seed);
     c->mutant = mutant;
-    c->has_errors = has_errors;
     c->data_delay_ns = seed % 3 == 0 ? seed % 7 * 2 * MSEC : 0;
     snprintf(w->dir, sizeof(w->dir), "/disk");
     w->options = (struct chunk_store_options){ .path = w->dir,
@@ -178,25 +161,15 @@ static uint64_t seed_count(void)
     return text ? strtoull(text, NULL, 10) : SEEDS_DEFAULT;
 }
 
-static void run_seeds(bool has_errors)
+static void test_crash(void **state)
 {
     const char *only = getenv("CHUNK_CRASH_SEED");
     uint64_t first = only ? strtoull(only, NULL, 10) : 1;
     uint64_t last = only ? first : seed_count();
     for (uint64_t seed = first; seed <= last; seed++) {
-        const char *violation = run_seed(seed, -1, has_errors);
+        const char *violation = run_seed(seed, -1);
         if (violation) fail_msg("CHUNK_CRASH_SEED=%lu: %s", seed, violation);
     }
-}
-
-static void test_crash(void **state)
-{
-    run_seeds(false);
-}
-
-static void test_errors(void **state)
-{
-    run_seeds(true);
 }
 
 /* Each rule taken out must be noticed within 200 seeds. */
@@ -213,7 +186,7 @@ static void test_mutants(void **state)
         const char *violation = NULL;
         uint64_t seed = 0;
         while (!violation && seed < SEEDS_MUTANT) {
-            violation = run_seed(++seed, (int)mutants[i], false);
+            violation = run_seed(++seed, (int)mutants[i]);
         }
         print_message("%s: %s at seed %lu\n", mutant_name(mutants[i]),
                       violation ? violation : "NOT noticed", seed);
@@ -225,7 +198,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_crash),
-        cmocka_unit_test(test_errors),
         cmocka_unit_test(test_mutants),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
