@@ -30,17 +30,21 @@ struct lives {
     int now;
     int result;
     struct event ended;
+    struct scope beside; /* what runs beside the body; it ends before the store closes */
 };
 
 static int life_fiber(void *arg)
 {
     struct lives *l = arg;
     struct chunk_world *w = &l->w;
+    scope_init(&l->beside, sched_current());
+    l->beside.local = w->node;
     l->result = world_open(w);
     if (l->result >= 0) l->result = l->lives[l->now].body(w);
     event_set(&l->ended, 0);
     while (fiber_sleep(SEC) == 0) {
     }
+    scope_done(&l->beside);
     world_close(w, false);
     return 0;
 }
@@ -132,7 +136,7 @@ static int without_data_sync(struct chunk_world *w, int (*fn)(void *arg))
 {
     fault_add(w->node,
               &(struct fault_rule){ .point = "storage.units.before_sync", .kind = FAULT_SUSPEND });
-    TRY(fiber_spawn(&w->node->scope, "held back", fn, w));
+    TRY(fiber_spawn(&container_of(w, struct lives, w)->beside, "held back", fn, w));
     return fiber_sleep(500 * MSEC);
 }
 
@@ -196,7 +200,7 @@ static int half_replace_body(struct chunk_world *w)
 static int half_checkpoint_body(struct chunk_world *w)
 {
     TRY(without_data_sync(w, write_fiber));
-    TRY(fiber_spawn(&w->node->scope, "checkpoint", checkpoint_fiber, w));
+    TRY(fiber_spawn(&container_of(w, struct lives, w)->beside, "checkpoint", checkpoint_fiber, w));
     return fiber_sleep(SEC);
 }
 
