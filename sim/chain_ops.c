@@ -28,7 +28,9 @@ static int update(struct world_client *c, uint32_t chunk, uint32_t first, uint32
         ops[i] = history_invoke(w->history, world_now_ns(w), c->index, object_of(chunk, first + i),
                                 HISTORY_WRITE, value);
     }
+    uint64_t begin_ns = world_now_ns(w);
     int r = chunks_write(c->storage, write, 1);
+    w->worst_wait_ns = MAX_OF(w->worst_wait_ns, world_now_ns(w) - begin_ns);
     for (uint32_t i = 0; i < count; i++) {
         if (r == 0) history_complete(w->history, world_now_ns(w), ops[i], value);
         if (is_refusal(r)) history_fail(w->history, ops[i]);
@@ -109,7 +111,9 @@ int world_read_from(struct world_client *c, uint32_t chunk, uint32_t first, uint
                                .offset = first * WORLD_BLOCK_BYTES,
                                .length = count * WORLD_BLOCK_BYTES,
                                .to = data };
+    uint64_t begin_ns = world_now_ns(w);
     int r = chunks_read(c->storage, &read, 1, &options);
+    w->worst_wait_ns = MAX_OF(w->worst_wait_ns, world_now_ns(w) - begin_ns);
     for (uint32_t i = 0; i < count; i++) {
         int64_t value = r == 0 ? block_parse(data + (size_t)i * WORLD_BLOCK_BYTES) : 0;
         if (value < 0)

@@ -208,6 +208,38 @@ int steps_late_read(struct world *w)
     return r < 0 ? world_fail(w, "the third's read: %s", error_name(r)) : joined;
 }
 
+static int stop_fiber(void *arg)
+{
+    struct process *p = arg;
+    world_end(p->place->arg, p, ENDING_STOP);
+    return 0;
+}
+
+/* The tail stops in order; that its chain has gone on without it reaches neither it nor one of the
+ * clients. What is written now must not be hidden from that client by what the tail has. */
+int steps_leaving_read(struct world *w)
+{
+    struct world_client *stale = &w->clients[0], *writer = &w->clients[1];
+    struct process *tail = &w->storages[2];
+    struct op read = { .client = stale, .kind = OP_READ, .target_index = 2 };
+    struct op write = { .client = writer, .kind = OP_WRITE };
+    int r = run_op(write);
+    if (r < 0) return world_fail(w, "the first write: %s", error_name(r));
+    world_cut(stale->machine, w->manager.machine);
+    sim_cut(w->manager.machine, tail->machine); /* which is heard, and hears nothing */
+    struct scope stopping;
+    scope_init(&stopping, NULL);
+    r = fiber_spawn(&stopping, "stop", stop_fiber, tail);
+    if (r == 0) r = wait_state(w, tail, PUBLIC_OFFLINE);
+    if (r == 0) r = run_op(write);
+    if (r == 0) r = start_op(&read);
+    int ended = scope_wait(&stopping);
+    world_heal(w);
+    int joined = join_op(&read);
+    if (r < 0) return world_fail(w, "a tail that leaves: %s", error_name(r));
+    return ended < 0 ? ended : joined;
+}
+
 /* The head leaves with an update that nobody else has; its version is given to another one of
  * @kind, which comes back to it before its resync has. */
 static int same_version(struct world *w, enum op_kind kind)

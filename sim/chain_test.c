@@ -64,6 +64,12 @@ static void one_thing_goes_wrong_at_one_moment(void **state)
     run_seeds("remove-over", 3);
 }
 
+static void hands_over_before_it_ends(void **state)
+{
+    run_seeds("stop", 3);
+    run_seeds("leaving-read", 3);
+}
+
 static void survives_absences(void **state)
 {
     run_seeds("power", 4);
@@ -112,6 +118,7 @@ static const struct {
     { MUTANT_NO_CHUNK_LOCK, "trouble", 5 },
     { MUTANT_STALE_READ_ALLOWED, "late-read", 5 },
     { MUTANT_STALE_READ_ALLOWED, "islands", 10 },
+    { MUTANT_LEASE_KEPT_WHILE_LEAVING, "leaving-read", 4 },
     { MUTANT_LEASE_CHECKED_BEFORE_READ, "late-read", 5 },
     { MUTANT_READ_COMMITTED_BESIDE_PENDING, "hot", 20 },
     { MUTANT_COMMIT_BEFORE_STAGE, "trouble", 5 },
@@ -156,6 +163,7 @@ int main(void)
         cmocka_unit_test(stays_linearizable_on_a_hot_chunk),
         cmocka_unit_test(keeps_removals_and_generations),
         cmocka_unit_test(one_thing_goes_wrong_at_one_moment),
+        cmocka_unit_test(hands_over_before_it_ends),
         cmocka_unit_test(survives_absences),
         cmocka_unit_test(survives_bad_disks),
         cmocka_unit_test(same_seed_same_trace),

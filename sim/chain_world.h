@@ -75,6 +75,7 @@ struct world {
     struct history *history;
     struct sim_random random;
     uint64_t next_value;
+    uint64_t worst_wait_ns; /* of any operation of a client */
     /* Of each inode: what writes carry, and the floor that set_floor has acknowledged. */
     uint32_t generations[WORLD_CHUNK_COUNT_MAX], floors[WORLD_CHUNK_COUNT_MAX];
     /* The greatest pair of a write that was acknowledged. */

@@ -85,6 +85,7 @@ static void look_at_excluded(struct fleet *f, uint64_t last_version, uint32_t ch
      */
     if (f->options.faults & FLEET_OLD_CLOCKS || !p->node) return;
     if (f->bad_disks & 1u << (member->node_id - FLEET_STORAGE_ID)) return;
+    if (fleet_metric(p, "storage.leaving")) return; /* its targets' leases ended with its report */
     if (fleet_metric(p, "mgmtd_client.routing_version") > last_version) return;
     if (node_now_ns(p->node) >= fleet_metric(p, "mgmtd_client.lease_end_ns")) return;
     (void)fleet_fail(

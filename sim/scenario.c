@@ -56,6 +56,40 @@ static int restart_storages(struct world *w)
     return r < 0 ? r : check_all_succeeded(w);
 }
 
+/* All storages are stopped in order, one after the other, and started again, while clients work:
+ * each hands over first, so nobody waits, and no call finds its storage gone. */
+static int stop_storages(struct world *w)
+{
+    const uint64_t wait_ns_max = 500 * MSEC;
+    uint64_t gone_count = 0;
+    int r = world_start_clients(w);
+    for (uint32_t i = 0; i < w->options.storage_count * 2 && r == 0; i++) {
+        struct process *victim = &w->storages[i % w->options.storage_count];
+        r = fiber_sleep(world_random(w, 200 * MSEC));
+        if (r == 0) world_end(w, victim, ENDING_STOP);
+        if (r == 0) r = fiber_sleep(world_random(w, 2) ? 0 : world_random(w, SEC));
+        if (r < 0) return r;
+        world_start(w, victim);
+        r = world_wait_whole(w, 60 * SEC);
+    }
+    for (uint32_t i = 0; i < w->options.client_count; i++)
+        gone_count += metrics_value(w->clients[i].node->metrics, "storage_client.found_gone");
+    if (r == 0 && gone_count)
+        r = world_fail(w, "%" PRIu64 " calls found their storage gone", gone_count);
+    if (r == 0 && w->worst_wait_ns > wait_ns_max)
+        r = world_fail(w, "a call has waited %" PRIu64 " ms", (uint64_t)(w->worst_wait_ns / MSEC));
+    if (r == 0) r = world_join_clients(w, JOIN_LIMIT_NS);
+    return r < 0 ? r : check_all_succeeded(w);
+}
+
+/* Enough work for all of the stops. */
+static void set_stop(struct world_options *o)
+{
+    o->ops_per_client = 2000;
+    o->op_pause_max_ns = 10 * MSEC;
+    o->remove_percent = 8;
+}
+
 static void set_restart(struct world_options *o)
 {
     o->ops_per_client = 400;
@@ -200,6 +234,10 @@ const struct scenario scenarios[] = {
     { "removes", "chunks are removed while processes end", set_trouble_removes, trouble },
     { "floors", "generations rise while processes end", set_floors, trouble },
     { "each-step", "each step of an update fails, or ends a machine, once", NULL, steps_each },
+    { "stop", "storages are stopped in order and started again; nobody waits for it", set_stop,
+      stop_storages },
+    { "leaving-read", "a storage that hands over hears late that its chain goes on", NULL,
+      steps_leaving_read },
     { "late-read", "a read outlives its target's place in the chain", NULL, steps_late_read },
     { "same-version", "a former head has another update of one version", set_one_chunk,
       steps_same_version },

@@ -159,6 +159,24 @@ uint64_t mgmtd_client_lease_end_ns(const struct mgmtd_client *c)
     return c->routing.version < h->lease_routing_version ? h->last_lease_end_ns : h->lease_end_ns;
 }
 
+/* Until the primary has taken one, or none is to be found: at the end of a whole cluster no manager
+ * is there, and nobody is to be told. */
+static int beat_until_taken(struct mgmtd_client *c, bool is_stopping)
+{
+    uint64_t pause_ns = 0, interval_ns;
+    for (;;) {
+        int r = locked_beat(c, is_stopping, &interval_ns);
+        bool is_anybody = c->has_primary || c->is_answered;
+        if (!mgmtd_client_moves_on(r) || !is_anybody) return r;
+        if (mgmtd_client_pause(c, &pause_ns, MGMTD_BEAT_PAUSE_NS) < 0) return r;
+    }
+}
+
+int mgmtd_client_report(struct mgmtd_client *c)
+{
+    return c->heartbeat.is_started ? beat_until_taken(c, false) : -ERR_PRIMARY_MGMTD_NOT_FOUND;
+}
+
 void mgmtd_client_say_stopping(struct mgmtd_client *c, uint64_t timeout_ns)
 {
     struct mgmtd_heartbeat *h = &c->heartbeat;
@@ -167,10 +185,6 @@ void mgmtd_client_say_stopping(struct mgmtd_client *c, uint64_t timeout_ns)
     h->lease_end_ns = h->last_lease_end_ns = 0;
     mgmtd_client_publish(c);
     FIBER_TIMEOUT(timeout_ns);
-    uint64_t pause_ns = 0, interval_ns;
-    /* When no manager is there at all, as at the end of a whole cluster, nobody is to be told. */
-    while (mgmtd_client_moves_on(locked_beat(c, true, &interval_ns)) &&
-           (c->has_primary || c->is_answered)) {
-        if (mgmtd_client_pause(c, &pause_ns, MGMTD_BEAT_PAUSE_NS) < 0) return;
-    }
+    int r = beat_until_taken(c, true);
+    if (r < 0) log_info(&c->node->log, "no cluster manager knows of this end");
 }

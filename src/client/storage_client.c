@@ -164,7 +164,10 @@ int attempt_run(struct attempt_call *call)
         fiber_semaphore_give(&c->slots, 1);
     }
     fiber_semaphore_give(&peer->slots, 1);
-    if (is_gone(r)) peer->shun_until_ns = node_now_ns(c->node) + SHUN_NS;
+    if (is_gone(r)) {
+        peer->shun_until_ns = node_now_ns(c->node) + SHUN_NS;
+        *metrics_cell(c->node->metrics, "storage_client.found_gone") += 1;
+    }
     if (r >= 0) peer->shun_until_ns = 0;
     /* A server that stops says so too; only we know whether we were cancelled. */
     return r == -ERR_CANCELED && !fiber_is_cancelled() ? -ERR_RPC_REQUEST_REFUSED : r;

@@ -60,6 +60,8 @@ int fault_hit(struct node *node, const char *point) fiber_fn must_check;
     M(NO_CHUNK_LOCK, "no-chunk-lock", "one update of a chunk runs at a time")                      \
     M(STALE_READ_ALLOWED, "stale-read-allowed",                                                    \
       "a read is answered only under a lease or a round")                                          \
+    M(LEASE_KEPT_WHILE_LEAVING, "lease-kept-while-leaving",                                        \
+      "a target that has reported itself gone reads by rounds only")                               \
     M(LEASE_CHECKED_BEFORE_READ, "lease-checked-before-read",                                      \
       "chain version and lease are checked after the data is in memory")                           \
     M(READ_COMMITTED_BESIDE_PENDING, "read-committed-beside-pending",                              \

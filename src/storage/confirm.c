@@ -16,6 +16,8 @@ void confirm_init(struct confirm *c)
 static bool has_lease(struct target *t)
 {
     struct storage *s = t->storage;
+    /* mgmtd was told that the target leaves, and need not wait for the lease's end. */
+    if (t->is_leaving && !MUTANT(LEASE_KEPT_WHILE_LEAVING)) return false;
     /* A lease that was lost and is back says nothing of a chain version that is not applied yet. */
     const struct chain_info *chain = routing_chain(s->routing, t->chain_id);
     if (!chain || chain->version != t->chain_version) return false;

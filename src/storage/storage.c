@@ -250,7 +250,7 @@ static void fill_heartbeat(void *arg, struct arena *arena, struct heartbeat_requ
         const struct disk *disk = t->disk;
         request->targets.items[request->targets.count++] =
             (struct local_target){ .target_id = t->target_id,
-                                   .local_state = t->local_state,
+                                   .local_state = t->is_leaving ? LOCAL_OFFLINE : t->local_state,
                                    .disk_index = disk->index,
                                    .used_bytes = stored ? stored->used_bytes : 0,
                                    .chain_id = t->chain_id,
@@ -405,12 +405,13 @@ static int storage_start(struct storage *s)
     return r;
 }
 
-/* Tells mgmtd first: chains go on without this node at once. */
+/* Chains go on without this node before it ends. */
 static void storage_stop(struct storage *s)
 {
     FIBER_SHIELD();
-    s->is_stopping = true;
     s->node->check_health = NULL;
+    if (s->mgmtd && s->server) storage_hand_over(s);
+    s->is_stopping = true;
     if (s->mgmtd && s->server) mgmtd_client_say_stopping(s->mgmtd, FAREWELL_TIMEOUT_NS);
     /* Background fibers hold buffers of the server's pool. */
     scope_done(&s->scope);

@@ -49,7 +49,10 @@ struct target {
     bool is_stopped;   /* by offline_target, until the process restarts */
     bool is_too_empty; /* never seen a chain that has a history and calls it up to date */
     bool is_going;     /* being removed */
-    bool needs_round;  /* answers no read before one round of confirm.h */
+    bool
+        /* reported OFFLINE, and serves until the chain goes on without it: handover.c */
+        is_leaving;
+    bool needs_round; /* answers no read before one round of confirm.h */
     uint32_t user_count;
     struct wait_queue changed; /* chain version, role or local state has changed; user left */
     struct list attempts;      /* running forwards: see forward.c */
