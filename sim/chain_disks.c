@@ -207,6 +207,51 @@ int disks_full(struct world *w)
     return r;
 }
 
+static struct process *storage_of(struct world *w, uint32_t chain, uint32_t replica)
+{
+    return &w->storages[(chain - 1 + replica) % w->options.storage_count];
+}
+
+static void write_once_visit(struct world_client *c, void *arg)
+{
+    int *result = arg;
+    *result = world_write(c, 0, 0, WORLD_BLOCKS);
+}
+
+static void read_each_visit(struct world_client *c, void *arg)
+{
+    for (uint32_t i = 0; i < c->world->options.replica_count; i++) {
+        int r = world_read_from(c, 0, 0, WORLD_BLOCKS, i);
+        if (r < 0 && !arg) (void)world_fail(c->world, "replica %u: %s", i, error_name(r));
+    }
+}
+
+int disks_refused(struct world *w)
+{
+    uint32_t chain = world_chain_of(w, 0);
+    struct process *away = storage_of(w, chain, 1), *full = storage_of(w, chain, 2);
+    struct fault_rule no_space = { .point = "storage.update.before_stage",
+                                   .kind = FAULT_FAIL,
+                                   .error = -ERR_NO_SPACE };
+    int result = 0;
+    int r = visit(w, write_once_visit, &result);
+    if (r == 0 && result < 0) r = world_fail(w, "a write: %s", error_name(result));
+    /* The head has it on its disk, and waits for who is away until the chain goes on. */
+    world_end(w, away, ENDING_POWER);
+    fault_add(full->node, &no_space);
+    if (r == 0) r = visit(w, write_once_visit, &result);
+    if (r == 0 && result != -ERR_NO_SPACE)
+        r = world_fail(w, "a full member: %s", error_name(result));
+    fault_clear(full->node);
+    if (r == 0) r = visit(w, read_each_visit, w);
+    world_start(w, away);
+    if (r == 0) r = world_wait_whole(w, STEP_LIMIT_NS);
+    if (r == 0) r = visit(w, read_each_visit, NULL);
+    if (r == 0) r = visit(w, write_again_visit, NULL);
+    if (r == 0) r = visit(w, read_each_visit, NULL);
+    return r;
+}
+
 /* ---- rot ---- */
 
 static int wait_scrubbed(struct world *w, const struct process *p)

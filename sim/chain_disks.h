@@ -10,6 +10,9 @@ int disks_one_fails(struct world *w) fiber_fn must_check;
 int disks_replaced(struct world *w) fiber_fn must_check;
 /* Writes are refused when the disks are full; removals, also those that a member missed, go on. */
 int disks_full(struct world *w) fiber_fn must_check;
+/* The last member of a chain is full while the one before it is away: what is refused stays undone.
+ */
+int disks_refused(struct world *w) fiber_fn must_check;
 /* Bits of one storage's data flip under load: no operation fails, all is repaired in the end. */
 int disks_rot(struct world *w) fiber_fn must_check;
 /* Everything on the only storage that serves is damaged: reads and writes wait for the others. */

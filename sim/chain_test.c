@@ -85,6 +85,7 @@ static void survives_bad_disks(void **state)
     run_seeds("disk-error", 4);
     run_seeds("replaced", 4);
     run_seeds("full", 3);
+    run_seeds("refused", 3);
     run_seeds("rot", 4);
     run_seeds("damaged-alone", 3);
     run_seeds("spread", 2);

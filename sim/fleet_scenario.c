@@ -81,6 +81,17 @@ static void set_old_primary(struct fleet_options *o)
     o->op_pause_max_ns = SEC;
 }
 
+/* Space comes and goes while chains change: what was refused stays undone. */
+static void set_full(struct fleet_options *o)
+{
+    o->faults = FLEET_DISK_FULL | FLEET_FREEZE | FLEET_CUT | FLEET_NET | FLEET_CRASH;
+    o->trouble_ns = 20 * SEC;
+    o->fault_gap_ns_max = 300 * MSEC;
+    o->shared_percent = 0;
+    o->register_percent = 80;
+    o->ops_per_client = 300;
+}
+
 static void set_disk_faults(struct fleet_options *o)
 {
     o->faults = FLEET_DISK_FAULTS | FLEET_DISK;
@@ -113,6 +124,7 @@ const struct fleet_scenario fleet_scenarios[] = {
     { "fleet-clocks", "managers whose clocks are slower than they may be", set_old_clocks },
     { "fleet-registers", "all write and read one file; its history is checked", set_registers },
     { "fleet-disks", "disks that fail, are full, and rot", set_disk_faults },
+    { "fleet-full", "disks that others fill, while chains change", set_full },
     { "fleet-late", "who has a lease hears of it late, and is cut off", set_late_answers },
     { "fleet-deposed", "a deposed manager answers those who lost the new one", set_old_primary },
 };

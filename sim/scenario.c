@@ -257,6 +257,7 @@ const struct scenario scenarios[] = {
       disks_one_fails },
     { "replaced", "storages come back with empty disks", set_replaced, disks_replaced },
     { "full", "disks fill up", set_full, disks_full },
+    { "refused", "a full member refuses what the head has begun", NULL, disks_refused },
     { "rot", "bits flip on one storage's disk", set_rot, disks_rot },
     { "damaged-alone", "the only storage that serves is damaged", set_damaged_alone,
       disks_damaged_alone },

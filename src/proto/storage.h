@@ -85,6 +85,7 @@ WIRE_RECORD(write_reply, WRITE_REPLY)
     F(u32, crc32c, "of the bulk data")                                                             \
     F(u64, version, "that the head assigned")                                                      \
     F(u32, pair_chain_version, "at which the head assigned the version")                           \
+    F(u64, life, "of the sending process: random, not 0")                                          \
     F(u8, is_resync, "1: sent by the resync of an old chunk, not by a new update")                 \
     F(u64, base_version,                                                                           \
       "committed pair below this update: the sender's, or for a resync the "                       \

@@ -119,6 +119,7 @@ static void fill_request(const struct target *t, const struct forward *f, struct
     a->request.chain_version = t->chain_version;
     a->request.chunk = s->chunk;
     a->request.update = s->pending_update;
+    a->request.life = t->storage->life;
     a->request.version = s->pending_version;
     a->request.pair_chain_version = s->pending_chain_version;
     a->request.base_version = chunk_live_version(s);
@@ -148,11 +149,6 @@ static int attempt_prepare(struct target *t, const struct member *successor, str
     }
     a->data = f->data;
     return 0;
-}
-
-static bool is_refusal(int r)
-{
-    return r == -ERR_NO_SPACE || r == -ERR_CHUNK_SIZE_MISMATCH || r == -ERR_INVALID_ARG;
 }
 
 /* 0: done. 1: try again, after a pause. */

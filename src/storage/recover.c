@@ -63,14 +63,20 @@ void recover_scan(struct target *t)
     wait_queue_wake_all(&t->recover.wake);
 }
 
-/* What may be taken back: refused by the only members that can have it, in this process life and
- * under one chain version. */
-static bool may_take_back(const struct target *t, const struct chunk_lock *lock,
-                          const struct orphan *o, uint64_t version, uint32_t ended_chain_version)
+int recover_take_back(struct target *t, const struct chunk_lock *lock,
+                      const struct chunk_state *state, uint32_t chain_version)
 {
-    if (t->chain_version != ended_chain_version) return false;
-    if (lock->live_version == version) return lock->live_chain_version == ended_chain_version;
-    return o && o->version == version && o->staged_chain_version == ended_chain_version;
+    const struct orphan *o = recover_find(t, state->chunk);
+    uint64_t version = state->pending_version;
+    /* Of a former life, forwards may still be on their way. */
+    bool is_of_this_life = lock->live_version == version ||
+                           (o && o->version == version && o->staged_chain_version > 0);
+    if (!is_of_this_life || t->chain_version != chain_version) return 0;
+    FIBER_SHIELD();
+    int r = chunk_drop(t->store, t->target_id, state->chunk, CHUNK_PENDING);
+    if (r < 0) return r;
+    storage_count(t->storage, "storage.updates_taken_back", 1);
+    return 1;
 }
 
 static int commit_resolved(struct target *t, struct chunk_state *state)
@@ -97,16 +103,12 @@ int recover_resolve(struct target *t, struct chunk_lock *lock, struct chunk_stat
         storage_count(t->storage, "storage.orphans_rolled_forward", 1);
         return commit_resolved(t, state);
     }
-    struct orphan *o = recover_find(t, state->chunk);
-    bool is_refused = r == -ERR_NO_SPACE || r == -ERR_CHUNK_SIZE_MISMATCH || r == -ERR_INVALID_ARG;
-    if (!is_refused || !may_take_back(t, lock, o, state->pending_version, f.chain_version))
-        return r;
-    FIBER_SHIELD();
-    int dropped = chunk_drop(t->store, t->target_id, state->chunk, CHUNK_PENDING);
-    if (dropped < 0) return dropped;
-    storage_count(t->storage, "storage.updates_taken_back", 1);
-    dropped = chunk_get(t->store, t->target_id, state->chunk, state);
-    return dropped < 0 ? dropped : 0;
+    if (!is_refusal(r)) return r;
+    int taken_back = recover_take_back(t, lock, state, f.chain_version);
+    if (taken_back <= 0) return taken_back < 0 ? taken_back : -ERR_CHUNK_WRITE_FAILED;
+    refusals_put(&t->refusals, &state->pending_update, 0, r);
+    r = chunk_get(t->store, t->target_id, state->chunk, state);
+    return r < 0 ? r : 0;
 }
 
 int recover_chunk(struct target *t, struct chunk_id chunk)

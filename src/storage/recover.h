@@ -16,8 +16,8 @@ struct orphan {
     struct list link;
     struct chunk_id chunk;
     uint64_t version;
-    /* Staged in this process life under this chain version, and forwarded under no other: what was
-     * never exposed and may be taken back. 0: unknown. */
+    /* Staged in this process life under this chain version; 0: unknown. While that is the tail's
+     * chain version it was never exposed. */
     uint32_t staged_chain_version;
     uint64_t not_before_ns; /* node_now_ns(): pause after a failure */
     uint64_t pause_ns;
@@ -47,6 +47,10 @@ struct orphan *recover_find(struct target *t, struct chunk_id chunk);
  * back where that is allowed. @state is the new state on success. */
 int recover_resolve(struct target *t, struct chunk_lock *lock,
                     struct chunk_state *state) fiber_fn must_check;
+/* Under the chunk's lock, when the successor has refused the pending update of @state for good, at
+ * @chain_version: takes it back if that is allowed (rule 4). 1: done, 0: it stays pending. */
+int recover_take_back(struct target *t, const struct chunk_lock *lock,
+                      const struct chunk_state *state, uint32_t chain_version) fiber_fn must_check;
 /* Takes the lock and resolves whatever is pending. */
 int recover_chunk(struct target *t, struct chunk_id chunk) fiber_fn must_check;
 /* The same for all chunks of @inode whose records are pending now. */

@@ -357,6 +357,7 @@ static struct storage *storage_new(struct node *node, const struct storage_setti
     struct storage *s = new_zero(struct storage);
     s->node = node;
     s->settings = settings;
+    s->life = node_random_u64(node) | 1;
     list_init(&s->targets);
     map_init(&s->by_chain, node_random_u64(node));
     scope_init(&s->scope, NULL);

@@ -37,6 +37,7 @@ struct storage {
     struct repairs repairs;
     uint8_t *zeros; /* ZERO_BYTES, page-aligned: what a chunk does not have */
     struct auth_keys keys;
+    uint64_t life; /* random, not 0: tells this process from those before it */
     bool is_stopping;
     bool must_apply_again; /* a target could not take its version, and asks for another try */
 };

@@ -24,6 +24,7 @@ struct target *target_new(struct storage *storage, struct disk *disk,
     chunk_locks_init(&t->locks);
     confirm_init(&t->confirm);
     recover_init(&t->recover);
+    refusals_init(&t->refusals, node_random_u64(storage->node));
     t->sync_receiver.epoch_last = node_random_u64(storage->node) >> 1;
     return t;
 }
@@ -33,6 +34,7 @@ struct target *target_free(struct target *t)
     if (!t) return NULL;
     check(t->user_count == 0);
     recover_done(&t->recover);
+    refusals_done(&t->refusals);
     free(t);
     return NULL;
 }
@@ -172,8 +174,10 @@ static int judge_emptiness(struct target *t, const struct chain_info *chain,
 static void enter_version(struct target *t, const struct chain_info *chain)
 {
     bool is_first = t->chain_version == 0;
+    bool was_member = t->self_at < t->member_count && chain->version == t->chain_version + 1;
     enum public_state before = t->public_state;
     take_members(t, chain);
+    if (is_first || !was_member) t->member_since = chain->version;
     t->chain_version = chain->version;
     if (t->public_state == PUBLIC_SERVING && (is_first || before != PUBLIC_SERVING))
         t->needs_round = true;

@@ -18,6 +18,7 @@
 #include "storage/chunk_store.h"
 #include "storage/confirm.h"
 #include "storage/recover.h"
+#include "storage/refusals.h"
 #include "storage/resync.h"
 
 struct storage;
@@ -45,6 +46,9 @@ struct target {
     uint32_t member_count;  /* of all[]: SERVING and SYNCING */
     uint32_t serving_count; /* of all[]: SERVING */
     uint32_t self_at;       /* in all[]; all_count when not in the chain */
+    /* Chain version from which on it has been a member, without a gap that this process knows of.
+     */
+    uint32_t member_since;
 
     bool is_stopped;   /* by offline_target, until the process restarts */
     bool is_too_empty; /* never seen a chain that has a history and calls it up to date */
@@ -60,6 +64,7 @@ struct target {
     struct chunk_locks locks;
     struct confirm confirm;
     struct recover recover;
+    struct refusals refusals;
     struct sync_sender sync_sender;
     struct sync_receiver sync_receiver;
 };

@@ -78,20 +78,18 @@ static void reply_from_state(struct write_reply *reply, const struct chunk_state
                                    .crc32c = state->is_tombstone ? 0 : state->crc32c };
 }
 
-/* The forward of what this handler has staged has failed. */
+/* The forward of a pending update has failed: it is taken back, or left to recover.c, and then it
+ * may still come to pass, whatever the successor has said. */
 static int give_up(struct target *t, struct chunk_lock *lock, const struct chunk_state *state,
                    uint32_t ended_chain_version, int r)
 {
-    bool is_own = lock->live_version == state->pending_version &&
-                  lock->live_chain_version == ended_chain_version;
-    bool is_refused = r == -ERR_NO_SPACE || r == -ERR_CHUNK_SIZE_MISMATCH || r == -ERR_INVALID_ARG;
-    if (is_refused && is_own && t->chain_version == ended_chain_version) {
-        FIBER_SHIELD();
-        storage_count(t->storage, "storage.updates_taken_back", 1);
-        int dropped = chunk_drop(t->store, t->target_id, lock->chunk, CHUNK_PENDING);
-        return dropped < 0 ? dropped : r;
+    if (is_refusal(r)) {
+        int taken_back = recover_take_back(t, lock, state, ended_chain_version);
+        if (taken_back != 0) return taken_back < 0 ? taken_back : r;
+        r = -ERR_CHUNK_WRITE_FAILED;
     }
-    recover_add(t, lock->chunk, state->pending_version, is_own ? ended_chain_version : 0);
+    bool is_own = lock->live_version == state->pending_version;
+    recover_add(t, lock->chunk, state->pending_version, is_own ? lock->live_chain_version : 0);
     return r;
 }
 
@@ -139,8 +137,7 @@ static int find_retry(struct target *t, struct chunk_lock *lock, const struct up
     if (r == 0 && state.has_pending && update_id_equal(&state.pending_update, update)) {
         uint64_t version = state.pending_version;
         r = recover_resolve(t, lock, &state);
-        /* Taken back: it is as new. */
-        if (r == 0 && state.version != version) return 0;
+        if (r == 0 && state.version != version) return refusals_find(&t->refusals, update, 0);
     }
     if (r < 0) return r;
     storage_count(t->storage, "storage.retries_recognised", 1);
@@ -228,6 +225,8 @@ static int update_locked(struct target *t, struct chunk_lock *lock, const struct
     int r = check_head(t, req->chain_version);
     if (r < 0) return r;
     if (fiber_remaining_ns() == 0) return -ERR_TIMEOUT;
+    r = refusals_find(&t->refusals, &req->update, 0);
+    if (r < 0) return r;
     r = find_retry(t, lock, &req->update, reply);
     if (r != 0) return r < 0 ? r : 0;
     struct chunk_state state;
@@ -245,8 +244,9 @@ static int update_locked(struct target *t, struct chunk_lock *lock, const struct
     if (r < 0) return r;
     struct update_request down;
     r = stage_new(t, lock, req, data, &state, &down);
-    if (r < 0) return r;
-    return forward_and_commit(t, lock, &state, &down, data, reply);
+    if (r == 0) r = forward_and_commit(t, lock, &state, &down, data, reply);
+    if (is_refusal(r)) refusals_put(&t->refusals, &req->update, 0, r);
+    return r;
 }
 
 int update_from_client(struct target *t, struct rpc_call *call, const struct write_request *req,
@@ -390,6 +390,15 @@ static int member_locked(struct target *t, struct chunk_lock *lock,
     return forward_and_commit(t, lock, &state, is_staged ? NULL : req, data, reply);
 }
 
+/* A member that came into the chain after the update began cannot refuse it for all: others may
+ * have acknowledged it before. */
+static int refuse(struct target *t, const struct update_request *req, int error)
+{
+    if (t->member_since > req->pair_chain_version) return -ERR_CHUNK_WRITE_FAILED;
+    refusals_put(&t->refusals, &req->update, req->life, error);
+    return error;
+}
+
 int update_from_member(struct target *t, struct rpc_call *call, const struct update_request *req,
                        struct write_reply *reply)
 {
@@ -408,5 +417,8 @@ int update_from_member(struct target *t, struct rpc_call *call, const struct upd
     if (r == 0 && fiber_remaining_ns() == 0) r = -ERR_TIMEOUT;
     if (r < 0) return r;
     if (req->is_resync) return sync_receive_chunk(t, req, data, reply);
-    return member_locked(t, lock, req, data, reply);
+    r = refusals_find(&t->refusals, &req->update, req->life);
+    if (r < 0) return r;
+    r = member_locked(t, lock, req, data, reply);
+    return is_refusal(r) ? refuse(t, req, r) : r;
 }
