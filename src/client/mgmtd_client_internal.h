@@ -37,6 +37,8 @@ struct mgmtd_session {
     bool is_started;
     uint64_t interval_ns;
     uint64_t renew_at_ns; /* of the capability */
+    uint64_t order_id;    /* of the last settings by hand */
+    bool has_outcome;     /* of these, which mgmtd has not heard */
 };
 
 struct mgmtd_client {

@@ -38,14 +38,52 @@ static void take_host_tags(struct mgmtd_client *c, const struct tag_list *tags)
     routing_set_zone(&c->routing, zone);
 }
 
+static void make_request(const struct mgmtd_client *c, bool is_ending,
+                         struct extend_session_request *request)
+{
+    const struct mgmtd_session *session = &c->session;
+    const struct config_update *last = &c->node->last_config_update;
+    *request = (struct extend_session_request){ .cluster_id = c->cluster_id,
+                                                .session = session->info,
+                                                .ending = is_ending,
+                                                .order_id = session->order_id };
+    struct client_session *info = &request->session;
+    info->config_status = mgmtd_client_config_status(c, info->config_status);
+    info->update_wall_ns = last->wall_ns;
+    info->update_source = (uint8_t)last->source;
+    info->update_status = (uint32_t)-last->result;
+    info->update_error = bytes_of_text(last->error);
+}
+
+/* Settings by hand, which a client gets by way of its session, as it answers no calls. */
+static void take_order(struct mgmtd_client *c, const struct extend_session_reply *reply)
+{
+    struct mgmtd_session *session = &c->session;
+    struct node *node = c->node;
+    cleanup_arena_ struct arena arena = { 0 };
+    const char *error = "";
+    session->has_outcome = reply->order_id && reply->order_id != session->order_id;
+    if (!session->has_outcome) return;
+    session->order_id = reply->order_id;
+    if (node->take_config) {
+        /* What became of it the node remembers. */
+        (void)node->take_config(node->config_arg, node, reply->order, CONFIG_BY_HAND, &arena,
+                                &error);
+    } else {
+        node->last_config_update = (struct config_update){ .wall_ns = node_wall_ns(node),
+                                                           .source = CONFIG_BY_HAND,
+                                                           .result = -ERR_NOT_IMPLEMENTED,
+                                                           .error = "no settings to change" };
+    }
+}
+
 static int extend(struct mgmtd_client *c, bool is_ending)
 {
     struct mgmtd_session *session = &c->session;
     cleanup_arena_ struct arena arena = { 0 };
     session->info.version++;
-    struct extend_session_request request = { .cluster_id = c->cluster_id,
-                                              .session = session->info,
-                                              .ending = is_ending };
+    struct extend_session_request request;
+    make_request(c, is_ending, &request);
     struct extend_session_reply reply;
     struct rpc_options options = { .timeout_ns = MGMTD_ATTEMPT_NS, .arena = &arena };
     int r = mgmtd_client_try(c, RPC_METHOD(mgmtd, extend_session), &options, &request, &reply);
@@ -55,6 +93,7 @@ static int extend(struct mgmtd_client *c, bool is_ending)
         session->info.config_status = mgmtd_client_take_config(c, reply.config);
     session->info.config_version = reply.config_version;
     take_host_tags(c, &reply.tags);
+    take_order(c, &reply);
     return 0;
 }
 
@@ -65,7 +104,7 @@ static int session_fiber(void *arg)
     uint64_t pause_ns = 0;
     int last_error = 0;
     for (;;) {
-        int r = fiber_sleep(last_error ? 0 : session->interval_ns);
+        int r = fiber_sleep(last_error || session->has_outcome ? 0 : session->interval_ns);
         if (r < 0) return r;
         r = extend(c, false);
         if (r == 0 && node_now_ns(c->node) >= session->renew_at_ns) r = login(c);

@@ -387,6 +387,14 @@ static int on_list_sessions(void *self, struct rpc_call *call, const struct empt
     return 0;
 }
 
+static int on_update_client(void *self, struct rpc_call *call,
+                            const struct update_client_request *request, struct empty_record *reply)
+{
+    ENTER(MANAGER);
+    r = sessions_update_client(s, request, call->arena, &why);
+    return leave(m, call, r, why);
+}
+
 /* ---- users: every instance has the store ---- */
 
 static void hide_tokens(struct rpc_call *call, struct user_attr *user)

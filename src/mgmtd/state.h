@@ -91,9 +91,11 @@ struct held_host {
     struct host_tags tags;
 };
 
+struct client_order;
 struct session {
     struct list link; /* in state->sessions, oldest first */
     struct client_session info;
+    struct client_order *order; /* of a caller that waits for its outcome, or NULL */
     struct arena arena; /* of info */
     uint64_t extended_ns;
 };

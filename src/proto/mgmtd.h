@@ -289,25 +289,37 @@ WIRE_RECORD(list_events_reply, LIST_EVENTS_REPLY)
     F(u64, last_extend_wall_ns, "set by mgmtd")                                                    \
     F(u64, config_version, "")                                                                     \
     F(u8, config_status, "")                                                                       \
-    F(tag_list, tags, "of its host; set by mgmtd")
+    F(tag_list, tags, "of its host; set by mgmtd")                                                 \
+    F(u64, update_wall_ns, "when the last configuration came to it; 0: none has")                  \
+    F(u8, update_source, "enum config_source")                                                     \
+    F(u32, update_status, "0, or why all of that was refused")                                     \
+    F(text, update_error, "the same as a sentence")
 WIRE_RECORD(client_session, CLIENT_SESSION)
 WIRE_LIST(client_session)
 #define EXTEND_SESSION_REQUEST(F)                                                                  \
     F(text, cluster_id, "")                                                                        \
     F(client_session, session, "")                                                                 \
-    F(u8, ending, "1: a clean goodbye")
+    F(u8, ending, "1: a clean goodbye")                                                            \
+    F(u64, order_id, "of the last settings by hand that came; what became of them is in session")
 WIRE_RECORD(extend_session_request, EXTEND_SESSION_REQUEST)
 #define EXTEND_SESSION_REPLY(F)                                                                    \
     F(u64, interval_ns, "until the next extension")                                                \
     F(u64, timeout_ns, "the session dies that long after its last extension")                      \
     F(u64, config_version, "")                                                                     \
     F(text, config, "when newer than reported")                                                    \
-    F(tag_list, tags, "of the client's host")
+    F(tag_list, tags, "of the client's host")                                                      \
+    F(u64, order_id, "0: no settings by hand wait for the client")                                 \
+    F(text, order, "the settings, as TOML")
 WIRE_RECORD(extend_session_reply, EXTEND_SESSION_REPLY)
 #define LIST_SESSIONS_REPLY(F)                                                                     \
     F(u8, bootstrapping, "the list may be incomplete")                                             \
     F(client_session_list, sessions, "")
 WIRE_RECORD(list_sessions_reply, LIST_SESSIONS_REPLY)
+
+#define UPDATE_CLIENT_REQUEST(F)                                                                   \
+    F(uuid, client, "of a session")                                                                \
+    F(text, content, "settings to change by hand, as TOML")
+WIRE_RECORD(update_client_request, UPDATE_CLIENT_REQUEST)
 
 #define USER_TOKEN(F)                                                                              \
     F(text, token, "")                                                                             \
@@ -356,6 +368,7 @@ WIRE_RECORD(login_reply, LOGIN_REPLY)
     M(s, 10, disable_node, node_request, empty_record)                                             \
     M(s, 11, extend_session, extend_session_request, extend_session_reply)                         \
     M(s, 12, list_sessions, empty_record, list_sessions_reply)                                     \
+    M(s, 17, update_client, update_client_request, empty_record)                                   \
     M(s, 13, set_node_tags, set_node_tags_request, node_reply)                                     \
     M(s, 14, unregister_node, register_node_request, empty_record)                                 \
     M(s, 15, set_chains, set_chains_request, empty_record)                                         \

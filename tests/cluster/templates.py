@@ -3,6 +3,7 @@
 of their type: once, never what is of one node, never over what a person set.
 """
 # test: quick, 120 s
+import errno
 import os
 import re
 import signal
@@ -106,6 +107,56 @@ def test_storages(c, one, three):
             fail("what the person set is not in force")
 
 
+def is_readonly(point):
+    try:
+        with open(point + "/probe", "w", encoding="utf-8") as f:
+            f.write("x")
+        return False
+    except OSError as e:
+        if e.errno != errno.EROFS:
+            raise
+        return True
+
+
+def change_mount(c, point):
+    """A mount that runs, which does not listen: templates and settings by hand reach it."""
+    def shown():
+        return [s for s in c.json("list-clients") if s["Description"] == point][0]
+    path = os.path.join(TEST_DIR, "mounts.toml")
+
+    def set_template(text):
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(text)
+        c.admin("set-config -t FUSE -f %s" % path)
+    client = shown()["ClientId"]
+    set_template("readonly = true\n")
+    wait_until(30, "2(UPTODATE) of the mount", lambda: shown()["ConfigVersion"] == "2(UPTODATE)")
+    if not is_readonly(point):
+        fail("the template's readonly is not in force")
+    # by hand: one client, all of a type; the others of the type stay as they are told
+    c.admin("hot-update-config -c %s -s 'readonly = false'" % client)
+    if is_readonly(point):
+        fail("readonly = false by hand is not in force")
+    wait_until(30, "DIRTY", lambda: shown()["ConfigVersion"] == "2(DIRTY)")
+    rows = c.json("hot-update-config -t FUSE -s 'readonly = true'")
+    if rows != [{"ClientId": client, "Result": "success"}] or not is_readonly(point):
+        fail("hot-update-config -t FUSE: %s" % rows)
+    # all or nothing, and the reason
+    text = c.admin("hot-update-config -c %s -s 'readonly = false\nmax_readahead = \"1MB\"'" %
+                   client, status=1)
+    if "max_readahead" not in text or not is_readonly(point):
+        fail("a key that needs a restart was taken by hand: " + text)
+    record = c.json("get-last-config-update-record -c " + client)
+    if record["Description"] != "by hand" or "max_readahead" not in record["Result"]:
+        fail("the record: %s" % record)
+    if "no ClientId" not in c.admin("hot-update-config -c 00 -s 'readonly = false'", status=1):
+        fail("an unknown client")
+    set_template("readonly = false\nmax_readahead = \"1MB\"\n")
+    wait_until(30, "3(FAILED)", lambda: "FAILED" in shown()["ConfigVersion"])
+    if not is_readonly(point):
+        fail("a part of a refused template is in force")
+
+
 def test_mount(c):
     """A mount for an admin uploads as well; its session shows the version."""
     point = os.path.join(TEST_DIR, "mnt")
@@ -124,6 +175,7 @@ def test_mount(c):
             s for s in c.json("list-clients") if s["ConfigVersion"] == "1(UPTODATE)"])
         if template(c, "FUSE") != "attr_timeout = 20\n":
             fail("the template is: " + template(c, "FUSE"))
+        change_mount(c, point)
     finally:
         mount.send_signal(signal.SIGTERM)
         mount.wait(30)
