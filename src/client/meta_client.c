@@ -14,6 +14,9 @@ enum { SYMLINK_COUNT_MAX = 40, META_NODE_COUNT_MAX = 256 };
 #define PAUSE_MIN_NS (5 * MSEC)
 #define PAUSE_MAX_NS (1 * SEC)
 #define LIVE_LOOK_NS (50 * MSEC)
+/* An answer that takes longer is asked of another service, twice as patiently each time: this one
+ * may hang or be cut off, and whoever is second finds what the first has done. */
+#define PATIENCE_NS (500 * MSEC)
 /* A call to a service that is gone waits for the next attempt to connect, up to half a second;
  * until the cluster manager knows, the others are asked. */
 #define SHUN_NS (3 * SEC)
@@ -92,8 +95,9 @@ static void note_result(struct meta_client *c, uint32_t node_id, int r)
 }
 
 /* The id of the live metadata node at @turn of this client's order; 0 without any. Those that were
- * gone a moment ago only when there are no others. */
-static uint32_t choose_node(const struct meta_client *c, uint32_t turn)
+ * gone a moment ago, and @last, only when there are no others. */
+static uint32_t choose_node(const struct meta_client *c, uint32_t turn, uint32_t last,
+                            bool *ret_has_others)
 {
     const struct routing *routing = mgmtd_client_routing(c->mgmtd);
     uint32_t live[META_NODE_COUNT_MAX], count = 0, with_store = 0;
@@ -107,9 +111,11 @@ static uint32_t choose_node(const struct meta_client *c, uint32_t turn)
             if (node->has_store) with_store = node->node_id;
         }
     }
+    *ret_has_others = count > 1;
     if (!count || (with_store && turn == 0)) return with_store;
     qsort(live, count, sizeof live[0], compare_ids);
-    return live[(c->preference + turn) % count];
+    uint32_t at = (c->preference + turn) % count;
+    return live[at] == last ? live[(at + 1) % count] : live[at];
 }
 
 /* ---- one attempt ---- */
@@ -119,6 +125,7 @@ struct attempt {
     uint32_t node_id;
     const struct rpc_method *method;
     struct rpc_options options;
+    uint64_t patience_ns;
     const void *request;
     void *reply;
     struct wait_queue ended;
@@ -153,8 +160,8 @@ static int wait_a_while(struct wait_queue *q)
     return wait_queue_wait(q, "answer of a metadata service");
 }
 
-/* Until it is answered, or its time is over, or the cluster manager says that the service is gone:
- * one that hangs would hold every call for the whole time of an attempt. */
+/* Until it is answered, or its time or our patience is over, or the cluster manager says that the
+ * service is gone: one that hangs would hold every call for the whole time of an attempt. */
 static int attempt_run(struct attempt *a)
 {
     wait_queue_init(&a->ended);
@@ -162,11 +169,13 @@ static int attempt_run(struct attempt *a)
     scope_init(&scope, NULL);
     int r = fiber_spawn(&scope, "meta-call", attempt_fiber, a);
     bool was_live = is_live(a->client, a->node_id);
+    uint64_t begin_ns = node_now_ns(a->client->node);
     while (r >= 0 && !a->is_done) {
         r = wait_a_while(&a->ended);
         if (a->is_done) break;
         if (r == -ERR_TIMEOUT && fiber_remaining_ns()) r = 0;
         if (r >= 0 && was_live && !is_live(a->client, a->node_id)) r = -ERR_RPC_SOCKET_CLOSED;
+        if (r >= 0 && node_now_ns(a->client->node) - begin_ns >= a->patience_ns) r = -ERR_TIMEOUT;
     }
     if (a->is_done) r = a->result;
     /* A server that stops says so too; only we know whether we were cancelled. */
@@ -184,11 +193,13 @@ int meta_call(struct meta_client *c, const struct rpc_method *method, struct are
 {
     struct meta_base *base = request;
     FIBER_TIMEOUT(c->options.total_timeout_ns);
-    uint64_t pause_ns = PAUSE_MIN_NS;
+    uint64_t pause_ns = PAUSE_MIN_NS, patience_ns = PATIENCE_NS;
+    uint32_t node_id = 0;
     if (ret_error_text) *ret_error_text = NULL;
     for (uint32_t turn = 0;; turn++) {
         int r = -ERR_META_SERVICE_NOT_AVAILABLE;
-        uint32_t node_id = choose_node(c, turn);
+        bool has_others;
+        node_id = choose_node(c, turn, node_id, &has_others);
         struct attempt attempt = { .client = c,
                                    .node_id = node_id,
                                    .method = method,
@@ -196,9 +207,11 @@ int meta_call(struct meta_client *c, const struct rpc_method *method, struct are
                                                 .timeout_ns = MIN_OF(c->options.attempt_timeout_ns,
                                                                      fiber_remaining_ns()),
                                                 .ret_error_text = ret_error_text },
+                                   .patience_ns = has_others ? patience_ns : UINT64_MAX,
                                    .request = request,
                                    .reply = reply };
         if (node_id) r = attempt_run(&attempt);
+        if (r == -ERR_TIMEOUT) patience_ns *= 2;
         if (node_id) base->flags |= META_SENT_AGAIN; /* from now on */
         note_result(c, node_id, r);
         if (r >= 0 || !is_retryable(r)) {

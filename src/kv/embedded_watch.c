@@ -12,7 +12,7 @@
 #define TICK_NS        (50 * MSEC)
 #define TICK_NS_MAX    (2 * TICK_NS)
 #define PING_NS        (250 * MSEC)
-#define SILENT_NS      (1 * SEC)
+#define SILENT_NS      (600 * MSEC)
 #define SILENT_BUSY_NS (5 * SEC)
 #define AFTER_KILL_NS  (5 * SEC)
 

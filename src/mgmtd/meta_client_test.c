@@ -14,6 +14,7 @@ struct service {
     struct mgmtd_client *client;
     struct scope scope;
     uint32_t node_id;
+    bool is_hung;
 };
 
 static int on_lookup(void *self, struct rpc_call *call, const struct lookup_request *request,
@@ -21,7 +22,7 @@ static int on_lookup(void *self, struct rpc_call *call, const struct lookup_requ
 {
     const struct service *s = self;
     reply->inode.id = s->node_id;
-    return 0;
+    return s->is_hung ? fiber_sleep(3600 * SEC) : 0;
 }
 
 static const struct meta_handlers handlers = { .lookup = on_lookup };
@@ -123,6 +124,43 @@ static int body(struct test_cluster *c)
     return 0;
 }
 
+/* One that beats, and does not answer, holds no call for longer than half a second. */
+static int hang_body(struct test_cluster *c)
+{
+    struct service services[META_COUNT];
+    for (uint32_t i = 0; i < META_COUNT; i++) {
+        service_start(c, &services[i], i);
+    }
+    struct meta_client_options options = { .client = { 7, 7 } };
+    struct meta_client *client = meta_client_new(c->client_node, c->client, &options);
+    require(c, mgmtd_client_wait_ready(c->client) == 0);
+    require(c, fiber_sleep(2 * SEC) == 0);
+    uint64_t worst_ns = 0;
+    services[0].is_hung = true;
+    for (int i = 0; i < 20; i++) {
+        require(c, ask(c, client, &worst_ns) != META_ID);
+    }
+    require(c, worst_ns < 600 * MSEC);
+    /* The next one asked as well: patience grows. */
+    worst_ns = 0;
+    services[1].is_hung = true;
+    for (int i = 0; i < 20; i++) {
+        require(c, ask(c, client, &worst_ns) == META_ID + 2);
+    }
+    require(c, worst_ns < 1700 * MSEC);
+    client = meta_client_free(client);
+    for (uint32_t i = 0; i < META_COUNT; i++) {
+        service_end(&services[i]);
+    }
+    return 0;
+}
+
+static void test_hangs(void **state)
+{
+    struct test_cluster_options options = { .seed = 1, .manager_count = 1 };
+    test_cluster_run(&options, hang_body);
+}
+
 static void test_deaths(void **state)
 {
     for (uint64_t seed = 1; seed <= 20; seed++) {
@@ -138,6 +176,7 @@ static void test_deaths(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_deaths) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_deaths),
+                                        cmocka_unit_test(test_hangs) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
