@@ -1,15 +1,12 @@
-/* mount.c - the role: joins the cluster, mounts, reads requests and runs each as a fiber. */
+/* mount.c - the role: joins the cluster, mounts (mount_point.c), reads requests and runs each as a
+ * fiber. */
 #include "fuse/mount.h"
 
 #include "base/check.h"
 #include "loop/file.h"
-#include "loop/mount_table.h"
 #include <errno.h>
 #include <linux/fuse.h>
 #include <poll.h>
-#include <stdio.h>
-#include <sys/mount.h>
-#include <unistd.h>
 
 #define SETTING_STRUCT_NAME fuse_settings
 SETTINGS_TABLE(fuse_settings_table, FUSE_SETTINGS)
@@ -278,174 +275,6 @@ static int periodic_run(void *arg)
 
 /* ---- mounting ---- */
 
-static void op_init(void *userdata, struct fuse_conn_info *conn)
-{
-    struct mount *m = userdata;
-    static const unsigned wanted[] = { FUSE_CAP_ASYNC_READ, FUSE_CAP_PARALLEL_DIROPS,
-                                       FUSE_CAP_READDIRPLUS, FUSE_CAP_ASYNC_DIO,
-                                       FUSE_CAP_EXPORT_SUPPORT };
-    static const unsigned unwanted[] = { FUSE_CAP_WRITEBACK_CACHE,  FUSE_CAP_SPLICE_READ,
-                                         FUSE_CAP_SPLICE_WRITE,     FUSE_CAP_SPLICE_MOVE,
-                                         FUSE_CAP_POSIX_LOCKS,      FUSE_CAP_FLOCK_LOCKS,
-                                         FUSE_CAP_READDIRPLUS_AUTO, FUSE_CAP_ATOMIC_O_TRUNC };
-    for (size_t i = 0; i < ARRAY_SIZE(wanted); i++)
-        conn->want |= conn->capable & wanted[i];
-    for (size_t i = 0; i < ARRAY_SIZE(unwanted); i++)
-        conn->want &= ~unwanted[i];
-    conn->max_write = 1 << 20;
-    conn->max_read = 1 << 20;
-    conn->max_readahead = (unsigned)MIN_OF(m->settings->readahead_bytes, 64 * MIB);
-    conn->max_background = 64;
-    conn->congestion_threshold = 48;
-    conn->time_gran = 1;
-}
-
-static const struct fuse_lowlevel_ops operations = {
-    .init = op_init,
-    .lookup = op_lookup,
-    .forget = op_forget,
-    .forget_multi = op_forget_multi,
-    .getattr = op_getattr,
-    .setattr = op_setattr,
-    .readlink = op_readlink,
-    .mknod = op_mknod,
-    .mkdir = op_mkdir,
-    .unlink = op_unlink,
-    .rmdir = op_rmdir,
-    .symlink = op_symlink,
-    .rename = op_rename,
-    .link = op_link,
-    .open = op_open,
-    .create = op_create,
-    .read = op_read,
-    .write = op_write,
-    .flush = op_flush,
-    .fsync = op_fsync,
-    .release = op_release,
-    .fallocate = op_fallocate,
-    .lseek = op_lseek,
-    .ioctl = op_ioctl,
-    .opendir = op_opendir,
-    .readdir = op_readdir,
-    .readdirplus = op_readdirplus,
-    .releasedir = op_releasedir,
-    .fsyncdir = op_fsyncdir,
-    .statfs = op_statfs,
-    .setxattr = op_setxattr,
-    .getxattr = op_getxattr,
-    .listxattr = op_listxattr,
-    .removexattr = op_removexattr,
-};
-
-enum mount_point_state { POINT_FREE, POINT_SERVED, POINT_STALE, POINT_STALE_BOUND };
-
-static int mount_point_state(void *mountpoint)
-{
-    if (!mount_is_ours(mountpoint)) return POINT_FREE;
-    if (mount_answers(mountpoint)) return POINT_SERVED;
-    return mount_is_bound(mountpoint) ? POINT_STALE_BOUND : POINT_STALE;
-}
-
-/* A killed daemon leaves a mount that answers nobody. It goes just before the new one comes, and
- * not earlier: below it is a directory of this host, and what programs wrote there meanwhile would
- * be hidden. */
-static int clear_stale_mount(struct mount *m)
-{
-    int state = blocking_run(m->node, mount_point_state, m->mountpoint);
-    if (state <= POINT_FREE) return state;
-    if (state == POINT_SERVED)
-        return log_error(&m->node->log, -ERR_BUSY, "%s: a c3fs that runs is mounted there",
-                         m->mountpoint);
-    if (state == POINT_STALE_BOUND) {
-        /* Mounted over it, the new one is seen outside of this container too. */
-        log_warn(&m->node->log, 0,
-                 "%s was left mounted by a process that is gone, and only the host can unmount it: "
-                 "mounting over it",
-                 m->mountpoint);
-        return 0;
-    }
-    log_warn(&m->node->log, 0, "%s was left mounted by a process that is gone: unmounting it",
-             m->mountpoint);
-    if (mount_clear(m->mountpoint)) return 0;
-    return log_error(&m->node->log, -ERR_BUSY, "%s: the stale mount cannot be taken away",
-                     m->mountpoint);
-}
-
-static int session_open(struct mount *m)
-{
-    const struct fuse_settings *s = m->settings;
-    char options[256];
-    snprintf(options, sizeof options,
-             "subtype=hf3fs,fsname=hf3fs.%s,max_read=1048576,default_permissions%s", s->cluster_id,
-             s->allow_other ? ",allow_other" : "");
-    char *argv[] = { (char[]){ "c3fs" }, (char[]){ "-o" }, options, NULL };
-    struct fuse_args args = FUSE_ARGS_INIT(3, argv);
-    m->session = fuse_session_new(&args, &operations, sizeof operations, m);
-    fuse_opt_free_args(&args);
-    if (!m->session)
-        return log_error(&m->node->log, -ERR_INVALID_CONFIG, "libfuse refused the options %s",
-                         options);
-    int r = clear_stale_mount(m);
-    if (r < 0) {
-        fuse_session_destroy(m->session);
-        m->session = NULL;
-        return r;
-    }
-    if (fuse_session_mount(m->session, m->mountpoint) != 0) {
-        fuse_session_destroy(m->session);
-        m->session = NULL;
-        return log_error(&m->node->log, error_from_errno(errno ? errno : EIO),
-                         "cannot mount at %s: is /dev/fuse there, and may this user mount?",
-                         m->mountpoint);
-    }
-    int fd = fuse_session_fd(m->session), flags = fcntl(fd, F_GETFL);
-    fcntl(fd, F_SETFL, flags | O_NONBLOCK);
-    return 0;
-}
-
-/* The device number of the mount, from the kernel's list: a stat() of the mount point would be a
- * request to this very process, and a process that is killed while it waits for its own answer can
- * never end. */
-static bool mount_device(const struct mount *m, unsigned *ret_major, unsigned *ret_minor)
-{
-    FILE *f = fopen("/proc/self/mountinfo", "re");
-    char line[8192], at[4096];
-    bool is_found = false;
-    while (f && fgets(line, sizeof line,
-                      f)) { /* later ones are on top; a path with blanks is not found */
-        unsigned major, minor;
-        if (sscanf(line, "%*d %*d %u:%u %*s %4095s", &major, &minor, at) != 3) continue;
-        if (strcmp(at, m->mountpoint) != 0) continue;
-        *ret_major = major;
-        *ret_minor = minor;
-        is_found = true;
-    }
-    if (f) fclose(f);
-    return is_found;
-}
-
-/* The kernel's default of 128 KiB keeps one request under way; as root it can be told to read
- * further ahead. */
-static int readahead_raise(void *arg)
-{
-    struct mount *m = arg;
-    unsigned major, minor;
-    if (!mount_device(m, &major, &minor)) return 0;
-    char path[128];
-    snprintf(path, sizeof path, "/sys/class/bdi/%u:%u/read_ahead_kb", major, minor);
-    FILE *f = fopen(path, "w");
-    if (!f) return 0;
-    fprintf(f, "%llu\n", (unsigned long long)(m->settings->readahead_bytes / KIB));
-    fclose(f);
-    return 0;
-}
-
-static int readahead_run(void *arg)
-{
-    struct mount *m = arg;
-    return blocking_run(m->node, readahead_raise, m);
-}
-
 static int token_read(struct mount *m, struct auth_identity *ret)
 {
     const struct fuse_settings *s = m->settings;
@@ -469,29 +298,6 @@ static int token_read(struct mount *m, struct auth_identity *ret)
     return 0;
 }
 
-/* The real path of the directory above it, and its name. */
-static char *resolve_above(const char *path)
-{
-    cleanup_(freep) char *above = xstrdup(path);
-    char *slash = strrchr(above, '/'), *text = NULL;
-    if (!slash || slash == above || !slash[1]) return NULL;
-    *slash = 0;
-    cleanup_(freep) char *real = realpath(above, NULL);
-    return real && asprintf(&text, "%s/%s", real, slash + 1) > 0 ? text : NULL;
-}
-
-/* Its real path, owned by the caller; NULL when it is no directory. A mount of ours is not touched:
- * its daemon may be gone, and realpath() of glibc before 2.33 then fails. */
-static char *mount_point_resolve(const char *path)
-{
-    struct stat st;
-    char *real = realpath(path, NULL);
-    if (!real && (errno == ENOTCONN || errno == ECONNABORTED)) real = resolve_above(path);
-    if (real && (mount_is_ours(real) || (stat(real, &st) == 0 && S_ISDIR(st.st_mode)))) return real;
-    free(real);
-    return NULL;
-}
-
 static int check_settings(struct mount *m)
 {
     const struct fuse_settings *s = m->settings;
@@ -511,14 +317,14 @@ static int check_settings(struct mount *m)
 
 static int serve_mounted(struct mount *m)
 {
-    int r = session_open(m);
+    int r = mount_session_open(m);
     if (r < 0) return r;
     log_info(&m->node->log, "mounted hf3fs.%s at %s", m->settings->cluster_id, m->mountpoint);
     scope_init(&m->requests, sched_current());
     m->requests.local = m->node;
     r = fiber_spawn(&m->requests, "periodic-sync", periodic_run, m);
     if (r >= 0) r = fiber_spawn(&m->requests, "closed-files", session_ends_run, m);
-    if (r >= 0) r = fiber_spawn(&m->requests, "read-ahead", readahead_run, m);
+    if (r >= 0) r = fiber_spawn(&m->requests, "read-ahead", mount_readahead_run, m);
     if (r >= 0) r = serve_requests(m);
     {
         FIBER_SHIELD();
@@ -530,7 +336,7 @@ static int serve_mounted(struct mount *m)
         int sent = session_ends_send(m);
         if (sent < 0) log_warn(&m->node->log, sent, "closed files are left to be pruned");
     }
-    fuse_session_destroy(m->session);
+    mount_session_close(m);
     return r == -ERR_CANCELED ? 0 : r;
 }
 

@@ -35,6 +35,7 @@ struct mount {
     struct node *node;
     struct fuse_settings *settings;
     struct fuse_session *session;
+    struct mount_keeper *keeper; /* NULL where none is needed */
     struct mgmtd_client *mgmtd;
     struct meta_client *meta;
     struct storage_client *storage;
@@ -134,6 +135,17 @@ void mount_invalidate_pages(struct mount *m, fuse_ino_t ino, uint64_t offset,
                             uint64_t size) fiber_fn;
 /* Drops a name that the kernel holds. */
 void mount_invalidate_entry(struct mount *m, fuse_ino_t parent, const char *name) fiber_fn;
+
+/* ---- the session with the kernel (mount_point.c) ---- */
+
+/* The real path of a mountpoint, owned by the caller; NULL when it is no directory. */
+char *mount_point_resolve(const char *path);
+/* Mounts; takes away, or covers, what a killed daemon left there. Sets m->session. */
+int mount_session_open(struct mount *m) fiber_fn must_check;
+void mount_session_close(struct mount *m) fiber_fn;
+int mount_readahead_run(void *mount); /* a fiber: lets the kernel read ahead as far as is set */
+/* How long the kernel may trust the inode's attributes, by default @timeout_s. */
+double mount_attr_timeout(const struct mount_inode *mi, double timeout_s);
 
 /* ---- buffered writes (write_buffer.c) ---- */
 

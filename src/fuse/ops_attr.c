@@ -29,7 +29,8 @@ static void reply_attr(fuse_req_t req, struct mount_inode *mi)
     struct stat st;
     struct user_view view = user_view(mi->mount, fuse_req_ctx(req)->uid);
     mount_inode_to_stat(mi, &st);
-    fuse_reply_attr(req, &st, S_ISLNK(st.st_mode) ? view.symlink_timeout : view.attr_timeout);
+    double timeout_s = S_ISLNK(st.st_mode) ? view.symlink_timeout : view.attr_timeout;
+    fuse_reply_attr(req, &st, mount_attr_timeout(mi, timeout_s));
 }
 
 /* The kernel asks for a directory anew after each file that is made or removed in it, though only
@@ -44,7 +45,7 @@ static bool reply_touched(fuse_req_t req, struct mount_inode *mi)
     if (age_s >= view.attr_timeout) return false;
     struct stat st;
     mount_inode_to_stat(mi, &st);
-    fuse_reply_attr(req, &st, view.attr_timeout - age_s);
+    fuse_reply_attr(req, &st, mount_attr_timeout(mi, view.attr_timeout - age_s));
     return true;
 }
 

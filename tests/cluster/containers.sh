@@ -228,16 +228,20 @@ echo "a replaced disk was filled: $used_kb KiB on it, $count targets made anew"
 
 # ---- the container of the mount is killed, and another one takes its place ----
 is_back() { is_mounted && cmp -s "$TEST_DIR/data" "$mount/data" 2>/dev/null; }
-kill_and_start() {
+kill_and_start() { # [SECONDS]: for how long nobody looks at what is left
     podman kill -s KILL "$tag-fuse" >/dev/null
+    sleep "${1:-0}"
     podman start "$tag-fuse" >/dev/null || fail "podman start of the mount"
     wait_until 10 "the mount is back" is_back
 }
 # In the guide's form the runtime asks for the attributes of what the killed one left, which the
-# kernel answers while it trusts those that it has: they are asked for anew after a change.
-touch "$mount/changed"
-stat "$mount" >/dev/null
-kill_and_start
+# kernel must trust still, after a change that somebody made half a second before, and for longer
+# than usr.attr_timeout.
+for seconds in 40 0; do
+    touch "$mount/changed"
+    sleep 0.5
+    kill_and_start $seconds
+done
 podman rm -f -t 10 "$tag-fuse" >/dev/null
 while umount -l "$mount" 2>/dev/null; do :; done
 # With the directory above as what container and host share, at any time, and any number of times.
