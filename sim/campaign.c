@@ -16,7 +16,8 @@ enum { TWICE_EVERY = 10 };
 
 struct totals {
     uint64_t runs, failed, virtual_ns, crashes, freezes, cuts, takeovers, resyncs, kv_spells,
-        net_spells, disk_spells, disk_faults, clock_changes, client_crashes, operations;
+        net_spells, disk_spells, disk_faults, clock_changes, client_crashes, repeats, late,
+        operations;
 };
 
 struct campaign {
@@ -136,6 +137,8 @@ static void add_world(struct totals *t, const struct world *w)
     t->freezes += w->freeze_count;
     t->cuts += w->cut_count;
     t->resyncs += w->resyncs_done;
+    t->repeats += w->repeats;
+    t->late += w->late;
     for (uint32_t i = 0; i < w->options.client_count; i++)
         t->operations += w->clients[i].done_count;
 }
@@ -154,6 +157,8 @@ static void add_fleet(struct totals *t, const struct fleet_counts *c)
     t->disk_faults += c->disk_errors + c->disks_full + c->flips;
     t->clock_changes += c->clock_changes;
     t->client_crashes += c->client_crashes;
+    t->repeats += c->repeats;
+    t->late += c->late;
     t->operations += c->done + c->refused;
 }
 
@@ -250,11 +255,12 @@ static void print_totals(const struct campaign *c, double seconds)
            " operations: %" PRIu64 " crashes of servers, %" PRIu64 " of clients, %" PRIu64
            " freezes, %" PRIu64 " partitions, %" PRIu64 " bad networks, %" PRIu64
            " slow disks, %" PRIu64 " failed, full and rotten ones, %" PRIu64
-           " clock changes, %" PRIu64 " KV faults, %" PRIu64 " failovers, %" PRIu64
-           " resyncs\n%" PRIu64 " failed\n",
+           " clock changes, %" PRIu64 " messages twice, %" PRIu64 " late, %" PRIu64
+           " KV faults, %" PRIu64 " failovers, %" PRIu64 " resyncs\n%" PRIu64 " failed\n",
            t->runs, c->seed_count, seconds, (double)t->virtual_ns / 3600e9, t->operations,
            t->crashes, t->client_crashes, t->freezes, t->cuts, t->net_spells, t->disk_spells,
-           t->disk_faults, t->clock_changes, t->kv_spells, t->takeovers, t->resyncs, t->failed);
+           t->disk_faults, t->clock_changes, t->repeats, t->late, t->kv_spells, t->takeovers,
+           t->resyncs, t->failed);
 }
 
 int main(int argc, char **argv)

@@ -1,5 +1,6 @@
 /* chain_trouble.c - random faults on the servers of a world in the simulator. */
 #include "sim/chain_world.h"
+#include "sim/message.h"
 
 /* What is broken now; one fault per server at a time, so that healing is simple. */
 struct fault {
@@ -181,7 +182,10 @@ static struct process *pick_victim(struct world *w)
 int world_make_trouble(struct world *w, uint64_t end_ns)
 {
     struct fault faults[WORLD_STORAGE_COUNT_MAX + 1] = { 0 };
+    struct sim_net_profile net = sim_options_default(0).net;
     uint64_t next_ns = world_now_ns(w);
+    if (w->options.with_repeats) message_trouble(&net);
+    sim_set_net_profile(w->place.sim, &net);
     while (world_now_ns(w) < end_ns && !w->why[0]) {
         int r = fiber_sleep(5 * MSEC);
         if (r == 0) r = world_check_alive(w);
@@ -202,6 +206,8 @@ int world_make_trouble(struct world *w, uint64_t end_ns)
     for (uint32_t i = 0; i < w->options.client_count; i++) {
         w->clients[i].island = 0;
     }
+    net = sim_options_default(0).net;
+    sim_set_net_profile(w->place.sim, &net);
     world_heal(w);
     for (uint32_t i = 0; i < w->options.storage_count; i++) {
         fault_clear(w->storages[i].node);

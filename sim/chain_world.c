@@ -387,6 +387,8 @@ static int run_in_sim(struct world *w)
     int r = place_sim_run(&w->place, &so, world_main, w, WORLD_LIMIT_NS);
     w->trace_hash = sim_trace_hash(w->place.sim);
     w->event_count = sim_event_count(w->place.sim);
+    w->repeats = sim_repeat_count(w->place.sim);
+    w->late = sim_late_count(w->place.sim);
     place_sim_done(&w->place);
     return r;
 }

@@ -41,6 +41,7 @@ struct world_options {
     bool with_points;  /* steps are delayed or fail, and clients hear late of changes */
     bool with_blinks;  /* most faults are short ends of a process, below a lease */
     bool with_islands; /* a storage and a client see only each other */
+    bool with_repeats; /* messages come twice and late */
     /* Of the storages' disks. */
     uint32_t disk_count;       /* of a storage, 1 or 2; chains take turns */
     uint64_t capacity_bytes;   /* of a disk; 0: much */
@@ -90,6 +91,7 @@ struct world {
     uint32_t chain_version; /* of the first chain, in the end */
     uint64_t resyncs_done, rolled_forward, retries_recognised, forward_retries, taken_back;
     uint64_t confirm_rounds, tail_questions;
+    uint64_t repeats, late; /* messages that came twice, or late */
 };
 
 /* Runs @body in a world with the chains made and serving; then checks what must hold. 0, or an

@@ -231,6 +231,8 @@ int fleet_run(struct fleet *f, const struct fleet_options *options)
         snprintf(f->why, sizeof f->why, "the run ended with %s", error_name(r));
     f->trace_hash = sim_trace_hash(f->place.sim);
     f->counts.events = sim_event_count(f->place.sim);
+    f->counts.repeats = sim_repeat_count(f->place.sim);
+    f->counts.late = sim_late_count(f->place.sim);
     place_sim_done(&f->place);
     fleet_free_parts(f);
     fleet_registers_free(f);

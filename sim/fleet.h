@@ -50,10 +50,11 @@ enum fleet_fault {
     FLEET_OLD_CLOCKS = 1024, /* clocks of cluster managers slower than their bound allows */
     FLEET_DISK_ERROR = 2048, /* disks that fail reads and writes */
     FLEET_DISK_FULL = 4096,  /* others have filled them */
-    FLEET_ROT = 8192         /* bits of one storage's chunks change */
+    FLEET_ROT = 8192,        /* bits of one storage's chunks change */
+    FLEET_REPEAT = 16384     /* messages come twice, and late, all the time */
 };
 #define FLEET_DISK_FAULTS ((unsigned)FLEET_DISK_ERROR | FLEET_DISK_FULL | FLEET_ROT)
-#define FLEET_ALL_FAULTS  (1023u | FLEET_DISK_FAULTS)
+#define FLEET_ALL_FAULTS  (1023u | FLEET_DISK_FAULTS | FLEET_REPEAT)
 
 struct fleet;
 struct fleet_file;
@@ -79,8 +80,9 @@ struct fleet_options fleet_options_default(uint64_t seed);
 struct fleet_counts {
     uint32_t crashes, kills, stops, freezes, cuts, net_spells, clock_changes, kv_spells, kv_gone,
         disk_spells, client_crashes, disk_errors, disks_replaced, disks_full, flips;
-    uint64_t takeovers; /* of the primary */
-    uint64_t repairs;   /* of chunks */
+    uint64_t repeats, late; /* messages that came twice, or late */
+    uint64_t takeovers;     /* of the primary */
+    uint64_t repairs;       /* of chunks */
     uint64_t resyncs, rolled_forward, retries_recognised, collected, pruned, trims;
     uint64_t done, refused, unknown; /* operations; refused: as the model expects */
     uint64_t virtual_ns, events;

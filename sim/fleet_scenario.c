@@ -12,7 +12,14 @@ static void set_quiet(struct fleet_options *o)
 static void set_all(struct fleet_options *o)
 {
     /* Rot is for fleet-disks: an update that is left pending and rots is not repaired. */
-    o->faults = FLEET_ALL_FAULTS & ~(unsigned)FLEET_ROT;
+    o->faults = FLEET_ALL_FAULTS & ~(unsigned)(FLEET_ROT | FLEET_REPEAT);
+    o->trouble_ns = 20 * SEC;
+}
+
+/* What was asked is asked again, and done late: on top of all that dies. */
+static void set_repeats(struct fleet_options *o)
+{
+    o->faults = FLEET_REPEAT | FLEET_CRASH | FLEET_FREEZE | FLEET_CUT | FLEET_NET | FLEET_CLIENT;
     o->trouble_ns = 20 * SEC;
 }
 
@@ -117,6 +124,7 @@ static void set_registers(struct fleet_options *o)
 const struct fleet_scenario fleet_scenarios[] = {
     { "fleet-quiet", "a whole cluster without faults; clients race for names", set_quiet },
     { "fleet", "a whole cluster with every kind of fault", set_all },
+    { "fleet-repeats", "messages come twice and late; servers die", set_repeats },
     { "fleet-meta", "servers die while the store loses answers", set_meta },
     { "fleet-managers", "managers stand still, the store is slow", set_managers },
     { "fleet-clients", "clients die with files open; clocks go wrong", set_clients },
@@ -154,13 +162,14 @@ void fleet_sum_up(const struct fleet *f, char *buf, size_t size)
              " refused, %" PRIu64
              " unknown; crashes %u kills %u stops %u freezes %u cuts %u net %u clocks %u kv %u "
              "(gone %u) disks %u (errors %u replaced %u full %u flips %u) "
-             "clients %u; repairs %" PRIu64 ", takeovers %" PRIu64 ", resyncs %" PRIu64
-             ", rolled forward %" PRIu64 ", retries recognised %" PRIu64 ", collected %" PRIu64
-             ", pruned %" PRIu64 ", trims %" PRIu64 "; trace %016" PRIx64,
+             "clients %u, messages twice %" PRIu64 " late %" PRIu64 "; repairs %" PRIu64
+             ", takeovers %" PRIu64 ", resyncs %" PRIu64 ", rolled forward %" PRIu64
+             ", retries recognised %" PRIu64 ", collected %" PRIu64 ", pruned %" PRIu64
+             ", trims %" PRIu64 "; trace %016" PRIx64,
              f->options.seed, (double)c->virtual_ns / 1e9, c->events, c->done, c->refused,
              c->unknown, c->crashes, c->kills, c->stops, c->freezes, c->cuts, c->net_spells,
              c->clock_changes, c->kv_spells, c->kv_gone, c->disk_spells, c->disk_errors,
-             c->disks_replaced, c->disks_full, c->flips, c->client_crashes, c->repairs,
-             c->takeovers, c->resyncs, c->rolled_forward, c->retries_recognised, c->collected,
-             c->pruned, c->trims, f->trace_hash);
+             c->disks_replaced, c->disks_full, c->flips, c->client_crashes, c->repeats, c->late,
+             c->repairs, c->takeovers, c->resyncs, c->rolled_forward, c->retries_recognised,
+             c->collected, c->pruned, c->trims, f->trace_hash);
 }

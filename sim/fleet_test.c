@@ -32,6 +32,11 @@ static void every_kind_of_fault(void **state)
     run_seeds("fleet", 2);
 }
 
+static void messages_come_twice_and_late(void **state)
+{
+    run_seeds("fleet-repeats", 3);
+}
+
 static void servers_die_while_the_store_loses_answers(void **state)
 {
     run_seeds("fleet-meta", 2);
@@ -122,6 +127,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(clients_race_in_a_sound_cluster),
         cmocka_unit_test(every_kind_of_fault),
+        cmocka_unit_test(messages_come_twice_and_late),
         cmocka_unit_test(servers_die_while_the_store_loses_answers),
         cmocka_unit_test(there_is_one_primary),
         cmocka_unit_test(one_file_of_several_writers_is_linearizable),

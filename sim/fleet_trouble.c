@@ -2,6 +2,7 @@
  * beside these the network, the store, the disks, the clocks and the clients have theirs.
  */
 #include "sim/fleet_model.h"
+#include "sim/message.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -185,6 +186,7 @@ static void end_server_fault(struct trouble *t, uint32_t at)
 static void set_net(struct fleet *f, bool is_bad)
 {
     struct sim_net_profile p = sim_options_default(0).net;
+    if (has(f, FLEET_REPEAT)) message_trouble(&p);
     if (is_bad) {
         p.loss_ppm = (uint32_t)fleet_random(f, 60000);
         p.reset_ppm = (uint32_t)fleet_random(f, 3000);
@@ -349,8 +351,9 @@ static void end_faults(struct trouble *t)
 
 void fleet_heal(struct fleet *f)
 {
+    struct sim_net_profile well = sim_options_default(0).net;
     sim_heal_all(f->place.sim);
-    set_net(f, false);
+    sim_set_net_profile(f->place.sim, &well);
     set_kv(f, 0);
     set_disks(&(struct trouble){ .fleet = f }, false);
     for (uint32_t i = 0; i < machine_count(f); i++) {
@@ -368,6 +371,7 @@ static int make_random_trouble(struct fleet *f, uint64_t end_ns)
     t.rotten =
         FLEET_MGMTD_COUNT + FLEET_META_COUNT + (uint32_t)fleet_random(f, FLEET_STORAGE_COUNT);
     uint64_t next_ns = fleet_now_ns(f);
+    set_net(f, false);
     while (fleet_now_ns(f) < end_ns && !f->why[0]) {
         int r = fiber_sleep(5 * MSEC);
         if (r < 0) return r;

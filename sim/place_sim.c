@@ -1,5 +1,6 @@
 /* place_sim.c - processes as machines of the simulator, and the choice between the two places. */
 #include "base/check.h"
+#include "sim/message.h"
 #include "sim/place_internal.h"
 #include <stdio.h>
 
@@ -86,6 +87,7 @@ int place_sim_run(struct place *p, const struct sim_options *options, int (*main
                   void *arg, uint64_t limit_ns)
 {
     p->sim = sim_new(options);
+    sim_set_framing(p->sim, &message_framing);
     p->loop = sim_loop(p->sim);
     p->store = kv_mem_store_new(options->seed);
     return sim_run(p->sim, main_fn, arg, limit_ns);

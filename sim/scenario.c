@@ -123,6 +123,13 @@ static void set_one_chunk(struct world_options *o)
     o->chunk_count = 1;
 }
 
+static void set_repeats(struct world_options *o)
+{
+    set_trouble(o);
+    o->with_repeats = true;
+    o->remove_percent = 5;
+}
+
 /* One chunk of few blocks, so that a wrong state is seen before the next write mends it. */
 static void set_hot(struct world_options *o)
 {
@@ -132,6 +139,13 @@ static void set_hot(struct world_options *o)
     o->block_count = 3;
     o->read_percent = 70;
     o->with_points = true;
+}
+
+static void set_repeats_hot(struct world_options *o)
+{
+    set_hot(o);
+    o->with_repeats = true;
+    o->remove_percent = 5;
 }
 
 static void set_blinks(struct world_options *o)
@@ -229,6 +243,9 @@ const struct scenario scenarios[] = {
     { "trouble", "crashes, kills, freezes, cuts of links", set_trouble, trouble },
     { "steps", "the same, and steps of the protocol are delayed or fail", set_steps, trouble },
     { "hot", "the same on one small chunk", set_hot, trouble },
+    { "repeats", "the same, and messages come twice and late", set_repeats, trouble },
+    { "repeats-hot", "the same on one small chunk, with steps that fail", set_repeats_hot,
+      trouble },
     { "blinks", "processes end and are back below a lease, one small chunk", set_blinks, trouble },
     { "islands", "a storage and a client are cut off together", set_islands, trouble },
     { "removes", "chunks are removed while processes end", set_trouble_removes, trouble },
@@ -292,9 +309,10 @@ void scenario_sum_up(const struct world *w, char *buf, size_t size)
              "seed %" PRIu64 ": %.1f s, %" PRIu64 " events, %u done, %u failed; crashes %u kills "
              "%u freezes %u cuts %u; chain version %u, resyncs %" PRIu64 ", rolled forward %" PRIu64
              ", taken back %" PRIu64 ", retries recognised %" PRIu64 ", forward retries %" PRIu64
-             ", rounds %" PRIu64 ", tail asked %" PRIu64 "; trace %016" PRIx64,
+             ", rounds %" PRIu64 ", tail asked %" PRIu64 ", messages twice %" PRIu64
+             " late %" PRIu64 "; trace %016" PRIx64,
              w->options.seed, (double)w->end_ns / 1e9, w->event_count, done, failed, w->crash_count,
              w->kill_count, w->freeze_count, w->cut_count, w->chain_version, w->resyncs_done,
              w->rolled_forward, w->taken_back, w->retries_recognised, w->forward_retries,
-             w->confirm_rounds, w->tail_questions, w->trace_hash);
+             w->confirm_rounds, w->tail_questions, w->repeats, w->late, w->trace_hash);
 }

@@ -19,7 +19,8 @@
  *
  * Network: streams as TCP has them. Bytes over a cut path stay under way and are tried again; after
  * 15 s the sending end breaks. A stream without traffic notices a cut after seconds, as by
- * keep-alive. Streams inside a machine are never delayed much, cut or lost.
+ * keep-alive. Streams inside a machine are never delayed much, cut or lost. Messages may come twice
+ * or late (sim_set_framing()).
  *
  * Disk calls take effect at their start or end, by chance; transfers are short now and then; one
  * that the fiber's deadline or cancellation interrupts may have happened or not. Nothing here knows
@@ -38,6 +39,25 @@ struct sim_net_profile {
     uint32_t corrupt_ppm;      /* of segments: a bit flips that no checksum of the network sees */
     uint64_t bytes_per_sec;    /* of each machine's sending side; 0: unlimited */
     uint32_t crash_silent_ppm; /* of crashes: peers are not told by resets */
+    /* Of messages between machines, as sim_set_framing() knows them. */
+    uint32_t repeat_ppm; /* come a second time, at most repeat_max_ns later */
+    uint32_t late_ppm;   /* come late by up to that, after others that were sent later */
+    uint64_t repeat_max_ns;
+};
+
+/* What the messages on streams look like. A stream repeats nothing; but one request is executed
+ * twice when its retry comes over another connection, and late when nobody waits for it any more.
+ */
+enum sim_message_fault { SIM_REPEAT = 1, SIM_LATE = 2 };
+enum { SIM_HEADER_BYTES_MAX = 64 };
+struct sim_framing {
+    size_t header_bytes;
+    /* How many bytes follow this header; -1: it is none, and the stream is left alone. */
+    int64_t (*rest)(const void *header);
+    /* What may happen to the message: of enum sim_message_fault. */
+    unsigned (*faults)(const void *header);
+    /* @message is to come as the second: nobody waits for its answer. False: not this one. */
+    bool (*mark)(void *message, size_t size);
 };
 
 struct sim_disk_profile {
@@ -106,6 +126,10 @@ void sim_cut(struct machine *from, struct machine *to);
 void sim_heal(struct machine *from, struct machine *to);
 void sim_heal_all(struct sim *sim);
 void sim_set_net_profile(struct sim *sim, const struct sim_net_profile *p);
+/* @framing outlives the world. Before the first stream. */
+void sim_set_framing(struct sim *sim, const struct sim_framing *framing);
+uint64_t sim_repeat_count(const struct sim *sim);
+uint64_t sim_late_count(const struct sim *sim);
 void sim_set_disk_profile(struct machine *m, const struct sim_disk_profile *p);
 void sim_clock_drift(struct machine *m,
                      int32_t ppm); /* of node_now_ns() against the world, from now on */

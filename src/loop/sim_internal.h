@@ -4,6 +4,7 @@
  *   sim_machine.c  machines, clocks, freeze, crash; operations that take time
  *   sim_file.c     files and paths: delays and errors on top of sim_disk
  *   sim_net.c      streams: two directed pipes of segments; stalls and resets
+ *   sim_repeat.c   messages on streams that come twice or late
  *   sim_listen.c   listeners and connecting
  *
  * Everything happens either in an event (outside of fibers) or in a fiber's call. An object that a
@@ -35,7 +36,9 @@ struct sim {
     uint64_t trace_hash;
     struct list machines; /* in order of creation */
     uint32_t machine_count, link_count, pid_last;
-    bool is_leaking; /* a run was broken off and fibers are left */
+    bool is_leaking;                   /* a run was broken off and fibers are left */
+    const struct sim_framing *framing; /* NULL: no message is known */
+    uint64_t repeat_count, late_count;
 };
 
 /* (Re)schedules at @at_ns, or now if that is past. Events of one time run in the order of these
@@ -179,6 +182,27 @@ int sim_path_space(struct node *node, const char *path, struct disk_space *ret) 
 
 /* ---- network ---- */
 
+/* What is known of the messages that are written to a pipe, and those of them that wait. */
+struct sim_follower {
+    uint8_t header[SIM_HEADER_BYTES_MAX];
+    size_t header_bytes;     /* of the message that is being written; 0: none is */
+    uint64_t rest_bytes;     /* of it, when its header is complete */
+    struct sim_copy *taking; /* a copy of it in the making */
+    struct list copies;      /* struct sim_copy */
+    struct sim_event due;    /* of the first of them */
+    bool is_lost;            /* these are no messages */
+};
+
+void sim_follower_init(struct sim_follower *f, void (*due)(struct sim_event *event));
+void sim_follower_done(struct sim_follower *f, struct sim *sim);
+void sim_follower_drop(struct sim_follower *f);
+/* @bytes are written: takes out what is to come later; returns how many are left. */
+size_t sim_follower_pass(struct sim_follower *f, struct sim *sim, uint8_t *bytes, size_t size);
+/* The next message that is due by @until_ns and may go between others now; NULL: none. */
+const uint8_t *sim_follower_next(struct sim_follower *f, struct sim *sim, uint64_t until_ns,
+                                 uint64_t *ret_due_ns, size_t *ret_size);
+void sim_follower_took(struct sim_follower *f); /* that one was sent */
+
 /* One end of a link; @in and all that follows describe the pipe towards it. */
 struct sim_end {
     struct sim_link *link;
@@ -204,6 +228,7 @@ struct sim_end {
     struct sim_event retry;   /* while stalled: see net_retry() */
     struct sim_event reset;   /* a reset on its way to this end */
     uint64_t stalled_since_ns, retry_after_ns;
+    struct sim_follower follower; /* of what is written to this pipe */
 };
 
 struct sim_link {

@@ -258,6 +258,8 @@ void sim_net_crash(struct machine *m)
 
 /* ---- links ---- */
 
+static void due_event(struct sim_event *event);
+
 static void end_init(struct sim_link *link, uint8_t side, struct machine *m)
 {
     struct sim_end *end = &link->ends[side];
@@ -272,6 +274,7 @@ static void end_init(struct sim_link *link, uint8_t side, struct machine *m)
     end->arrival.fn = arrival_event;
     end->retry.fn = retry_event;
     end->reset.fn = reset_event;
+    sim_follower_init(&end->follower, due_event);
     list_push_back(&m->ends, &end->machine_link);
 }
 
@@ -295,6 +298,7 @@ static void link_free(struct sim_link *link)
         sim_event_clear(link->sim, &end->arrival);
         sim_event_clear(link->sim, &end->retry);
         sim_event_clear(link->sim, &end->reset);
+        sim_follower_done(&end->follower, link->sim);
     }
     free(link);
 }
@@ -319,17 +323,47 @@ static uint64_t segment_arrival_ns(struct sim_end *from, struct sim_end *to, siz
     return to->last_arrival_ns;
 }
 
-static struct sim_segment *segment_send(struct sim_end *from, size_t size)
+static struct sim_segment *segment_new(size_t size)
+{
+    struct sim_segment *s = xmalloc(sizeof *s + size);
+    *s = (struct sim_segment){ .size = (uint32_t)size };
+    return s;
+}
+
+static void segment_send(struct sim_end *from, struct sim_segment *s)
 {
     struct sim_end *to = other_of(from);
-    struct sim_segment *s = xmalloc(sizeof *s + size);
     bool was_empty = list_empty(&to->in_flight);
-    *s = (struct sim_segment){ .size = (uint32_t)size };
-    s->arrive_ns = segment_arrival_ns(from, to, size);
+    s->arrive_ns = segment_arrival_ns(from, to, s->size);
     list_push_back(&to->in_flight, &s->link);
-    to->window_used += size;
+    to->window_used += s->size;
     if (was_empty) sim_event_set(from->link->sim, &to->arrival, s->arrive_ns);
-    return s;
+}
+
+/* Sends what is due of messages that come twice or late. */
+static void pipe_send_due(struct sim_end *to, uint64_t until_ns)
+{
+    struct sim *sim = to->link->sim;
+    const uint8_t *message;
+    uint64_t due_ns;
+    size_t size;
+    while ((message = sim_follower_next(&to->follower, sim, until_ns, &due_ns, &size))) {
+        struct sim_segment *s = segment_new(size);
+        memcpy(s->data, message, size);
+        to->last_arrival_ns = MAX_OF(to->last_arrival_ns, due_ns);
+        segment_send(other_of(to), s);
+        sim_follower_took(&to->follower);
+    }
+}
+
+static void due_event(struct sim_event *event)
+{
+    struct sim_end *to = container_of(event, struct sim_end, follower.due);
+    const struct sim_end *from = other_of(to);
+    if (end_is_deaf(from))
+        sim_follower_drop(&to->follower);
+    else
+        pipe_send_due(to, to->link->sim->now_ns);
 }
 
 /* The last thing that the owner does: tells the other end. Unread bytes make it a reset, as in TCP.
@@ -339,9 +373,12 @@ static void end_finish(struct sim_end *end)
     if (!sim_machine_is_at(end->machine, end->boot) || end->is_broken) return;
     if (end->received_bytes) {
         reset_send(other_of(end));
-    } else {
-        segment_send(end, 0)->is_end = true;
+        return;
     }
+    pipe_send_due(other_of(end), UINT64_MAX);
+    struct sim_segment *last = segment_new(0);
+    last->is_end = true;
+    segment_send(end, last);
 }
 
 void sim_end_close(struct sim_end *end)
@@ -448,6 +485,23 @@ static void iov_copy(uint8_t *to, const struct iovec *iov, size_t size)
     }
 }
 
+static void end_send(struct sim_end *end, const struct iovec *iov, size_t size)
+{
+    struct sim_end *to = other_of(end);
+    struct sim_segment *s = segment_new(size);
+    iov_copy(s->data, iov, size);
+    if (end->machine != to->machine) {
+        s->size = (uint32_t)sim_follower_pass(&to->follower, end->link->sim, s->data, size);
+        if (s->size)
+            segment_send(end, s);
+        else
+            free(s);
+        pipe_send_due(to, end->link->sim->now_ns);
+    } else {
+        segment_send(end, s);
+    }
+}
+
 ssize_t sim_stream_writev(struct stream *stream, const struct iovec *iov, int count)
 {
     struct sim_end *end = end_of(stream), *to = other_of(end);
@@ -471,8 +525,7 @@ ssize_t sim_stream_writev(struct stream *stream, const struct iovec *iov, int co
     }
     size_t size = MIN_OF(iov_size(iov, count), (size_t)SEGMENT_MAX_BYTES);
     size = transfer_size(sim, MIN_OF(size, (size_t)(WINDOW_BYTES - to->window_used)));
-    struct sim_segment *s = segment_send(end, size);
-    iov_copy(s->data, iov, size);
+    end_send(end, iov, size);
     return (ssize_t)size;
 }
 
