@@ -290,6 +290,45 @@ int absence_retry_at_filled(struct world *w)
     return r < 0 ? r : world_wait_whole(w, STEP_LIMIT_NS);
 }
 
+/* The next pass of @p's fiber through @point takes this long, or until faults are cleared. */
+static void delay_point(const struct process *p, const char *point, uint64_t delay_ns)
+{
+    struct fault_rule rule = { .point = point, .kind = FAULT_DELAY, .hit_count = 1 };
+    rule.delay_ns = delay_ns;
+    fault_add(p->node, &rule);
+}
+
+int absence_retry_at_refilled(struct world *w)
+{
+    struct world_client *lost = &w->clients[0], *other = &w->clients[1];
+    struct process *head = &w->storages[0], *filled = &w->storages[1];
+    struct errand write = { .client = lost, .block_count = 2 };
+    world_end(w, filled, ENDING_POWER);
+    int r = wait_state(w, filled, PUBLIC_OFFLINE);
+    delay_point(head, "storage.resync.before_done", STEP_LIMIT_NS);
+    world_start(w, filled);
+    while (r == 0 && fault_hits(head->node, "storage.resync.before_done") == 0) {
+        r = fiber_sleep(1 * MSEC);
+    }
+    /* The one that is being filled has it, the head does not know that. */
+    if (r == 0) r = strand_write(w, &write, "storage.update.before_commit");
+    world_end(w, head, ENDING_POWER);
+    world_start(w, head);
+    /* When identities are copied, it is still pending. */
+    delay_point(head, "storage.recover.before_forward", 300 * MSEC);
+    if (r == 0) r = wait_state(w, filled, PUBLIC_SERVING);
+    if (r == 0) r = run_read(other, 0);
+    if (r == 0) r = run_write(other, 0);
+    world_end(w, head, ENDING_POWER);
+    if (r == 0) r = wait_state(w, head, PUBLIC_OFFLINE);
+    if (r == 0 && write.is_done) r = world_fail(w, "the lost write has ended: %d", write.result);
+    cut_client(lost, world_mend);
+    if (r == 0) r = join_errand(&write);
+    if (r == 0) r = run_read(other, 0);
+    world_start(w, head);
+    return r < 0 ? r : world_wait_whole(w, STEP_LIMIT_NS);
+}
+
 int absence_retry_at_former_head(struct world *w)
 {
     struct world_client *lost = &w->clients[0], *other = &w->clients[1];

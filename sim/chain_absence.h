@@ -15,5 +15,7 @@ int absence_throttled_return(struct world *w) fiber_fn must_check;
 /* An update's answer is lost and its client asks again at a member that was filled since: it is not
  * executed twice. */
 int absence_retry_at_filled(struct world *w) fiber_fn must_check;
+/* The same, and the update came to that member while it was being filled, which then began anew. */
+int absence_retry_at_refilled(struct world *w) fiber_fn must_check;
 /* The same at a former head, which alone had it before it was filled: it is executed now. */
 int absence_retry_at_former_head(struct world *w) fiber_fn must_check;

@@ -50,6 +50,12 @@ static void stays_linearizable_on_a_hot_chunk(void **state)
     run_seeds("islands", 5);
 }
 
+static void messages_come_twice_and_late(void **state)
+{
+    run_seeds("repeats", 15);
+    run_seeds("repeats-hot", 5);
+}
+
 static void keeps_removals_and_generations(void **state)
 {
     run_seeds("removes", 5);
@@ -77,6 +83,7 @@ static void survives_absences(void **state)
     run_seeds("away", 2);
     run_seeds("throttle", 2);
     run_seeds("retry-filled", 2);
+    run_seeds("retry-refilled", 2);
     run_seeds("retry-former", 2);
 }
 
@@ -162,6 +169,7 @@ int main(void)
         cmocka_unit_test(stays_linearizable_under_trouble),
         cmocka_unit_test(stays_linearizable_when_steps_fail),
         cmocka_unit_test(stays_linearizable_on_a_hot_chunk),
+        cmocka_unit_test(messages_come_twice_and_late),
         cmocka_unit_test(keeps_removals_and_generations),
         cmocka_unit_test(one_thing_goes_wrong_at_one_moment),
         cmocka_unit_test(hands_over_before_it_ends),

@@ -268,6 +268,8 @@ const struct scenario scenarios[] = {
     { "throttle", "one is filled at a bounded rate", set_all_chunks, absence_throttled_return },
     { "retry-filled", "a lost answer is asked for again at a member that was filled since",
       set_two_replicas, absence_retry_at_filled },
+    { "retry-refilled", "the same, and it came while that member was being filled, twice",
+      set_two_replicas, absence_retry_at_refilled },
     { "retry-former", "the same at a former head that was filled since", set_two_replicas,
       absence_retry_at_former_head },
     { "disk-error", "one of two disks fails, and is taken into use again", set_two_disks,

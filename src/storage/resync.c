@@ -23,6 +23,8 @@ struct sender {
     uint32_t buckets[SYNC_BUCKET_COUNT]; /* that differ, ascending */
     uint32_t bucket_count;
     bool is_listed[SYNC_BUCKET_COUNT];
+    struct identity_entry *left_out; /* of updates that were pending when identities were copied */
+    uint32_t left_out_count;
 };
 
 static int still_sender(const struct sender *s)
@@ -118,8 +120,9 @@ static int send_pages(struct sender *s, const struct page *p)
 
 /* An update that is still pending brings its identity when it is forwarded. Sent before, it would
  * let the receiver take a retry for done that it has never seen. */
-static int leave_out_pending(struct target *t, struct page *p)
+static int leave_out_pending(struct sender *s, struct page *p)
 {
+    const struct target *t = s->target;
     uint32_t kept = 0;
     for (uint32_t i = 0; i < p->entry_count; i++) {
         struct chunk_state state;
@@ -127,7 +130,12 @@ static int leave_out_pending(struct target *t, struct page *p)
         if (r < 0) return r;
         bool is_pending = r > 0 && state.has_pending &&
                           update_id_equal(&state.pending_update, &p->entries[i].update);
-        if (!is_pending) p->entries[kept++] = p->entries[i];
+        if (!is_pending) {
+            p->entries[kept++] = p->entries[i];
+            continue;
+        }
+        s->left_out = xrealloc(s->left_out, (s->left_out_count + 1) * sizeof *s->left_out);
+        s->left_out[s->left_out_count++] = p->entries[i];
     }
     p->entry_count = kept;
     return 0;
@@ -139,11 +147,31 @@ static int send_identities(struct sender *s)
     struct page p = { .sender = s };
     int r = identity_each(t->store, t->target_id, take_identity, &p);
     if (r == 0) r = floor_each(t->store, t->target_id, take_floor, &p);
-    if (r == 0) r = leave_out_pending(t, &p);
+    if (r == 0) r = leave_out_pending(s, &p);
     if (MUTANT(IDENTITIES_NOT_COPIED)) p.entry_count = 0;
     if (r == 0) r = send_pages(s, &p);
     free(p.entries);
     free(p.floors);
+    return r;
+}
+
+/* What was left out and is committed by now, unless its channel has moved on: it may have been
+ * forwarded before the receiver began anew, and then it is not forwarded again. */
+static int send_left_out(struct sender *s)
+{
+    const struct target *t = s->target;
+    struct page p = { .sender = s };
+    int r = 0;
+    for (uint32_t i = 0; i < s->left_out_count && r == 0; i++) {
+        const struct update_id *update = &s->left_out[i].update;
+        struct identity_entry entry;
+        r = identity_find(t->store, t->target_id, &update->client, update->channel, &entry);
+        if (r > 0) r = entry.update.seq == update->seq ? take_identity(&p, &entry) : 0;
+    }
+    s->left_out_count = 0;
+    if (r == 0) r = leave_out_pending(s, &p);
+    if (r == 0 && !MUTANT(IDENTITIES_NOT_COPIED)) r = send_pages(s, &p);
+    free(p.entries);
     return r;
 }
 
@@ -503,6 +531,7 @@ static int run_attempt(struct sender *s)
         r = run_pass(s);
         if (r == 0 && s->sent_count == 0) break;
     }
+    if (r == 0) r = send_left_out(s);
     if (r == 0) r = FAULT("storage.resync.before_done");
     if (r == 0) r = send_control(s, true);
     return r;
@@ -522,6 +551,7 @@ static int sender_fiber(void *arg)
                               .receiver_node = to->node_id };
         fiber_semaphore_init(&s->slots, WORKER_COUNT_MAX);
         int r = run_attempt(s);
+        free(s->left_out);
         if (r == 0) {
             log_info(log,
                      "target %" PRIu64 " of chain %u is filled: %" PRIu64 " chunks, %" PRIu64

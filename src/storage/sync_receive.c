@@ -44,9 +44,11 @@ uint32_t sync_receive_permille(const struct target *t)
 
 int sync_receive_identities(struct target *t, const struct identity_page *req)
 {
+    /* Each is waited for, and the next attempt may have begun: it has cleared the table. */
     int r = check_epoch(t, req->chain_version, req->target_id, req->epoch);
     for (uint32_t i = 0; i < req->entries.count && r == 0; i++) {
         r = identity_put(t->store, t->target_id, &req->entries.items[i]);
+        if (r == 0) r = check_epoch(t, req->chain_version, req->target_id, req->epoch);
     }
     for (uint32_t i = 0; i < req->floors.count && r == 0; i++) {
         const struct floor_entry *f = &req->floors.items[i];

@@ -156,6 +156,26 @@ static bool changes_nothing(const struct write_request *req, const struct chunk_
     return req->kind == UPDATE_EXTEND && is_there && state->length >= req->length;
 }
 
+/* Answers an update that changes nothing, and keeps its identity: the same request may come again,
+ * late, when there is something to change. */
+static int answer_unchanged(struct target *t, struct chunk_lock *lock,
+                            const struct write_request *req, const struct chunk_state *state,
+                            struct write_reply *reply)
+{
+    reply_from_state(reply, state);
+    int r = confirm_read(t, req->chain_version);
+    if (r < 0 || req->update.channel == 0) return r;
+    struct identity_entry entry = { .update = req->update,
+                                    .chunk = lock->chunk,
+                                    .version = reply->version,
+                                    .chain_version = reply->chain_version,
+                                    .chunk_length = reply->chunk_length,
+                                    .crc32c = reply->crc32c };
+    r = identity_put(t->store, t->target_id, &entry);
+    storage_check_disk(t->storage, t->disk);
+    return r;
+}
+
 /* The mutant: the successor has it, and may answer, before it is durable here. */
 static void forward_too_early(struct target *t, struct chunk_lock *lock,
                               const struct chunk_update *u, const struct update_request *original)
@@ -236,10 +256,7 @@ static int update_locked(struct target *t, struct chunk_lock *lock, const struct
     if (floor_get(t->store, t->target_id, req->chunk.inode) > req->generation &&
         !MUTANT(FLOOR_FORGOTTEN))
         return -ERR_CHUNK_STALE_GENERATION;
-    if (changes_nothing(req, &state)) {
-        reply_from_state(reply, &state);
-        return confirm_read(t, req->chain_version);
-    }
+    if (changes_nothing(req, &state)) return answer_unchanged(t, lock, req, &state, reply);
     r = check_head(t, req->chain_version);
     if (r < 0) return r;
     struct update_request down;
@@ -363,6 +380,41 @@ static int stage_forwarded(struct target *t, struct chunk_lock *lock,
     return stage(t, lock, &u, state);
 }
 
+/* What came again is in the chunk already; but an attempt to fill this target that began after it
+ * came the first time has cleared the table, and whoever sends it again does so because its
+ * identity was not copied. */
+static int keep_identity(struct target *t, const struct identity_entry *entry)
+{
+    const struct update_id *update = &entry->update;
+    struct identity_entry known;
+    if (update->channel == 0) return 0;
+    int r = identity_find(t->store, t->target_id, &update->client, update->channel, &known);
+    if (r < 0 || (r > 0 && known.update.seq >= update->seq)) return MIN_OF(r, 0);
+    return identity_put(t->store, t->target_id, entry);
+}
+
+static int keep_committed_identity(struct target *t, const struct chunk_state *state)
+{
+    const struct identity_entry entry = { .update = state->update,
+                                          .chunk = state->chunk,
+                                          .version = state->version,
+                                          .chain_version = state->chain_version,
+                                          .chunk_length = state->length,
+                                          .crc32c = state->crc32c };
+    return keep_identity(t, &entry);
+}
+
+static int keep_pending_identity(struct target *t, const struct chunk_state *state)
+{
+    const struct identity_entry entry = { .update = state->pending_update,
+                                          .chunk = state->chunk,
+                                          .version = state->pending_version,
+                                          .chain_version = state->pending_chain_version,
+                                          .chunk_length = state->pending_length,
+                                          .crc32c = state->pending_crc32c };
+    return keep_identity(t, &entry);
+}
+
 static int member_locked(struct target *t, struct chunk_lock *lock,
                          const struct update_request *req, struct bytes data,
                          struct write_reply *reply)
@@ -373,7 +425,7 @@ static int member_locked(struct target *t, struct chunk_lock *lock,
     bool is_any = MUTANT(IDENTITY_NOT_COMPARED);
     if (state.version == req->version && (is_any || update_id_equal(&state.update, &req->update))) {
         reply_from_state(reply, &state);
-        return 0;
+        return keep_committed_identity(t, &state);
     }
     bool is_staged = state.has_pending && state.pending_version == req->version &&
                      (is_any || update_id_equal(&state.pending_update, &req->update));
@@ -385,8 +437,10 @@ static int member_locked(struct target *t, struct chunk_lock *lock,
         if (r == 0) r = clear_way(t, req, &state);
         if (r == 0) r = target_check_member(t, req->chain_version);
         if (r == 0) r = stage_forwarded(t, lock, req, data, &state);
-        if (r < 0) return r;
+    } else {
+        r = keep_pending_identity(t, &state);
     }
+    if (r < 0) return r;
     return forward_and_commit(t, lock, &state, is_staged ? NULL : req, data, reply);
 }
 
