@@ -343,7 +343,7 @@ def file_load(index, here, there, seconds, seed):
 
 def name_load(index, here, there, seconds, seed):
     tree = names_load.Tree("%s/p%d" % (here, index), seed * 1000 + index,
-                           time.monotonic() + seconds)
+                           time.monotonic() + seconds, disks_fill=True)
     tree.run()
     tree.path = "%s/p%d" % (there, index)
     tree.compare()

@@ -5,7 +5,8 @@
 
 Every change must end as the model says: one that was executed and is retried must neither fail
 (EEXIST, ENOENT) nor happen again. Each process compares its whole tree now and then, and at the
-end. Prints one line of counts; exit status 1 when something differs or fails.
+end. Where disks may be full, a file whose change met ENOSPC has any content from then on. Prints
+one line of counts; exit status 1 when something differs or fails.
 """
 import errno, json, os, random, stat, sys, time
 
@@ -15,8 +16,8 @@ NAMES = ["n%d" % i for i in range(12)]
 class Tree:
     """What the directory must hold: name -> directory (dict), file (Inode) or symlink (text)."""
 
-    def __init__(self, path, seed, end):
-        self.path, self.end = path, end
+    def __init__(self, path, seed, end, disks_fill=False):
+        self.path, self.end, self.disks_fill = path, end, disks_fill
         self.random = random.Random(seed)
         self.top = {}
         self.operations = 0
@@ -46,6 +47,24 @@ class Tree:
                                                        name(want, want)))
         return result
 
+    def change(self, inode, content, call, *args):
+        """Does what gives the file this content."""
+        try:
+            call(*args)
+        except OSError as e:
+            if e.errno != errno.ENOSPC or not self.disks_fill:
+                raise
+            content = None
+        inode.content = content
+
+    @staticmethod
+    def write_and_close(fd, content):
+        try:
+            if content:
+                assert os.write(fd, content) == len(content)
+        finally:
+            os.close(fd)
+
     def create(self):
         path, at = self.pick()
         name = self.random.choice(NAMES)
@@ -55,10 +74,8 @@ class Tree:
         if exists:
             return
         content = bytes(self.random.randrange(256) for _ in range(self.random.choice((0, 9, 400))))
-        if content:
-            assert os.write(fd, content) == len(content)
-        os.close(fd)
-        at[name] = Inode(content)
+        at[name] = Inode(b"")
+        self.change(at[name], content, self.write_and_close, fd, content)
 
     def make_directory(self):
         path, at = self.pick()
@@ -127,10 +144,10 @@ class Tree:
             return
         name = self.random.choice(files)
         more = b"+%d" % self.operations
+        content = at[name].content
         fd = os.open(path + "/" + name, os.O_WRONLY | os.O_APPEND)
-        assert os.write(fd, more) == len(more)
-        os.close(fd)
-        at[name].content += more
+        self.change(at[name], None if content is None else content + more, self.write_and_close,
+                    fd, more)
 
     def truncate(self):
         path, at = self.pick()
@@ -139,8 +156,10 @@ class Tree:
             return
         name = self.random.choice(files)
         length = self.random.randrange(600)
-        os.truncate(path + "/" + name, length)
-        at[name].content = at[name].content[:length].ljust(length, b"\0")
+        content = at[name].content
+        if content is not None:
+            content = content[:length].ljust(length, b"\0")
+        self.change(at[name], content, os.truncate, path + "/" + name, length)
 
     def compare(self):
         todo = [(self.path, self.top)]
@@ -167,7 +186,7 @@ class Tree:
                                                                             entry.links)
             with open(path, "rb") as f:
                 content = f.read()
-            assert content == entry.content, "%s: %d bytes, not the %d written" % (
+            assert entry.content in (None, content), "%s: %d bytes, not the %d written" % (
                 path, len(content), len(entry.content))
 
     def run(self):
@@ -189,7 +208,7 @@ class Tree:
 
 class Inode:
     def __init__(self, content):
-        self.content, self.links = content, 1
+        self.content, self.links = content, 1  # None: any
 
 
 def child(directory, index, seconds, seed, out):
