@@ -107,7 +107,7 @@ static int store_add(struct admin *a, struct user_request *q, struct user_attr *
 static int store_set(struct admin *a, struct user_request *q, struct user_attr *ret,
                      const char **why)
 {
-    return users_set(a->kv, &a->arena, q, ret, why);
+    return users_set(a->node, a->kv, &a->arena, q, ret, why);
 }
 static int store_set_token(struct admin *a, struct user_request *q, struct user_attr *ret,
                            const char **why)

@@ -28,6 +28,7 @@
     E(TOKEN_DUPLICATED, 65, "TokenDuplicated", EEXIST, FAIL, "the token is in use already") \
     E(TOKEN_STALE, 66, "TokenStale", EACCES, FAIL, "the token has expired") \
     E(TOO_MANY_TOKENS, 67, "TooManyTokens", ENOSPC, FAIL, "the user has too many active tokens") \
+    E(AUTH_REVOKED, 68, "AuthenticationRevoked", EACCES, FAIL, "what the user was given is void since") \
     E(FAULT_INJECTION, 70, "FaultInjection", EIO, FAIL, "a fault point fired") \
     E(CONFIG_PARSE_ERROR, 71, "ConfigParseError", EINVAL, FAIL, "the configuration text cannot be parsed") \
     E(CANCELED, 80, "Canceled", EINTR, FAIL, "the operation was cancelled") \

@@ -283,6 +283,7 @@ struct mgmtd_client *mgmtd_client_new(struct node *node, const struct mgmtd_clie
     c->pool = rpc_pool_new(node, options->identity);
     c->service_pool =
         c->identity.kind == AUTH_TOKEN ? rpc_pool_new(node, options->identity) : c->pool;
+    mgmtd_client_renew_by_login(c);
     routing_init(&c->routing, node_random_u64(node));
     revocations_init(&c->revoked);
     fiber_mutex_init(&c->finding);

@@ -81,6 +81,8 @@ int mgmtd_client_pause(struct mgmtd_client *c, uint64_t *pause_ns,
                        uint64_t max_ns) fiber_fn must_check;
 /* Uploads the node's configuration template, if it has one, as soon as a primary is there. */
 int mgmtd_client_start_upload(struct mgmtd_client *c, enum node_type type) must_check;
+/* A capability that is void is replaced by way of a login. */
+void mgmtd_client_renew_by_login(struct mgmtd_client *c);
 /* Says goodbye, if there is a session. */
 void mgmtd_client_end_session(struct mgmtd_client *c) fiber_fn;
 int mgmtd_client_spawn(struct mgmtd_client *c, const char *name, int (*fn)(void *arg)) must_check;

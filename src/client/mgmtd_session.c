@@ -30,6 +30,21 @@ static int login(struct mgmtd_client *c)
     return 0;
 }
 
+/* What the client shows to meta and storage is void: the user was removed, or has other rights. */
+static int renew_capability(void *client)
+{
+    struct mgmtd_client *c = client;
+    int r = login(c);
+    if (r >= 0)
+        log_info(&c->node->log, "user %u has logged in again: rights were changed", c->user.uid);
+    return r;
+}
+
+void mgmtd_client_renew_by_login(struct mgmtd_client *c)
+{
+    if (c->service_pool != c->pool) rpc_pool_set_renew(c->service_pool, renew_capability, c);
+}
+
 static void take_host_tags(struct mgmtd_client *c, const struct tag_list *tags)
 {
     struct bytes zone = { 0 };

@@ -1,4 +1,4 @@
-/* revocations.c - removed users by uid. */
+/* revocations.c - times of revocations by uid. */
 #include "client/revocations.h"
 
 void revocations_init(struct revocations *r)

@@ -1,4 +1,5 @@
-/* revocations.h - users that were removed, as the cluster manager tells with each heartbeat.
+/* revocations.h - users that were removed or lost rights, as the cluster manager tells with each
+ * heartbeat.
  *
  * What they were given is void from then on, also on connections that are open. Only ever added to,
  * and the latest of each user counts: a new primary may not have read them all yet.

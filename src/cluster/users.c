@@ -188,18 +188,23 @@ static int set_in(struct kv_txn *txn, void *arg)
     uint32_t set = op->request->set;
     int r = load_in(txn, op);
     if (r < 0) return r;
+    bool was_root = op->user.root, was_admin = op->user.admin;
     if (set & USER_SET_NAME) op->user.name = asked->name;
     if (set & USER_SET_GROUPS) op->user.groups = asked->groups;
     if (set & USER_SET_ROOT) op->user.root = asked->root != 0;
     if (set & USER_SET_ADMIN) op->user.admin = asked->admin != 0;
     r = check_fields(op, &op->user);
-    return r < 0 ? r : schema_set_user(txn, &op->user);
+    if (r >= 0) r = schema_set_user(txn, &op->user);
+    bool is_taken = (was_root && !op->user.root) || (was_admin && !op->user.admin);
+    return r < 0 || !is_taken ? r : revoke(txn, op->arena, op->uid, node_wall_ns(op->node));
 }
 
-int users_set(struct kv *kv, struct arena *arena, const struct user_request *request,
-              struct user_attr *ret, const char **ret_why)
+int users_set(struct node *node, struct kv *kv, struct arena *arena,
+              const struct user_request *request, struct user_attr *ret, const char **ret_why)
 {
-    struct user_op op = { .arena = arena, .request = request, .uid = request->user.uid };
+    struct user_op op = {
+        .node = node, .arena = arena, .request = request, .uid = request->user.uid
+    };
     int r = kv_transact(kv, KV_RETRY_MAYBE_COMMITTED, set_in, &op);
     return op_done(&op, r, ret, ret_why);
 }
@@ -236,7 +241,10 @@ static int set_token_in(struct kv_txn *txn, void *arg)
         return refuse(op, -ERR_TOO_MANY_TOKENS,
                       "too many tokens are active; invalidate the older ones");
     op->user.tokens = new;
-    return schema_set_user(txn, &op->user);
+    r = schema_set_user(txn, &op->user);
+    /* What was given for the older ones ends with them. */
+    bool is_void = request->set & USER_SET_INVALIDATE;
+    return r < 0 || !is_void ? r : revoke(txn, op->arena, op->uid, now);
 }
 
 int users_set_token(struct node *node, struct kv *kv, struct arena *arena,

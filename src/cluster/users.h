@@ -34,18 +34,22 @@ int users_add(struct node *node, struct kv *kv, struct arena *arena,
 /* Also revokes what was given to the user: capabilities live on without a look-up.
  * -ERR_META_NOT_FOUND; -ERR_BUSY when USER_REVOCATION_COUNT_MAX were removed within a day. */
 int users_remove(struct node *node, struct kv *kv, uint32_t uid) fiber_fn must_check;
-/* The removals of the last day. */
+/* Of the last day: whose earlier capabilities are void. */
 int users_revocations(struct kv *kv, struct arena *arena,
                       struct revocation_list *ret) fiber_fn must_check;
-/* When what is given to a user now counts as given: later than any removal of an earlier user with
- * that uid. */
+/* When what is given to a user now counts as given: later than any revocation of that
+ * uid. */
 int users_issue_time(struct node *node, struct kv *kv, uint32_t uid,
                      uint64_t *ret_wall_ns) fiber_fn must_check;
-/* Changes the fields whose bits are set, not the token. -ERR_META_NOT_FOUND, -ERR_INVALID_ARG. */
-int users_set(struct kv *kv, struct arena *arena, const struct user_request *request,
-              struct user_attr *ret, const char **ret_why) fiber_fn must_check;
+/* Changes the fields whose bits are set, not the token. What was given to a user who loses a right
+ * is revoked: it is asked for anew, with the rights that are left. -ERR_META_NOT_FOUND,
+ * -ERR_INVALID_ARG, -ERR_BUSY as users_remove(). */
+int users_set(struct node *node, struct kv *kv, struct arena *arena,
+              const struct user_request *request, struct user_attr *ret,
+              const char **ret_why) fiber_fn must_check;
 /* Makes the given token, or a new one, the endless one; the one before stays valid for
- * last_token_lifetime_ns, or ends now with USER_SET_INVALIDATE (and with it all others).
+ * last_token_lifetime_ns, or ends now with USER_SET_INVALIDATE (and with it all others, and
+ * what was given for them).
  * -ERR_META_NOT_FOUND, -ERR_TOO_MANY_TOKENS, -ERR_INVALID_FORMAT, -ERR_INVALID_ARG (a token of
  * another uid). */
 int users_set_token(struct node *node, struct kv *kv, struct arena *arena,

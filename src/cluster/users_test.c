@@ -43,6 +43,17 @@ static struct user_request request_of(uint32_t uid, const char *name)
     return (struct user_request){ .user = { .uid = uid, .name = bytes_of_text(name) } };
 }
 
+/* Is what was given to @uid until now void? */
+static bool is_revoked(struct world *w, uint32_t uid)
+{
+    cleanup_arena_ struct arena arena = { 0 };
+    struct revocation_list list;
+    check(users_revocations(w->kv, &arena, &list) == 0);
+    for (uint32_t i = 0; i < list.count; i++)
+        if (list.items[i].uid == uid) return true;
+    return false;
+}
+
 static void life(struct world *w)
 {
     cleanup_arena_ struct arena arena = { 0 };
@@ -69,15 +80,22 @@ static void life(struct world *w)
     assert_true(bytes_equal(again.tokens.items[0].token, user.tokens.items[0].token));
 
     request = request_of(1001, "");
+    request.set = USER_SET_GROUPS | USER_SET_ADMIN;
+    request.user.admin = 1;
+    assert_int_equal(users_set(w->node, w->kv, &arena, &request, &again, &why), 0);
+    assert_false(is_revoked(w, 1001)); /* more rights than before */
+    request = request_of(1001, "");
     request.set = USER_SET_GROUPS | USER_SET_ROOT;
-    assert_int_equal(users_set(w->kv, &arena, &request, &again, &why), 0);
+    assert_int_equal(users_set(w->node, w->kv, &arena, &request, &again, &why), 0);
     assert_int_equal(again.groups.count, 0); /* groups can be cleared */
     assert_int_equal(again.root, 0);
     assert_true(bytes_equal_text(again.name, "bob"));
+    assert_true(is_revoked(w, 1001));
     request.set = USER_SET_NAME;
-    assert_int_equal(users_set(w->kv, &arena, &request, &again, &why), -ERR_INVALID_ARG);
+    assert_int_equal(users_set(w->node, w->kv, &arena, &request, &again, &why), -ERR_INVALID_ARG);
     request = request_of(7, "x");
-    assert_int_equal(users_set(w->kv, &arena, &request, &again, &why), -ERR_META_NOT_FOUND);
+    assert_int_equal(users_set(w->node, w->kv, &arena, &request, &again, &why),
+                     -ERR_META_NOT_FOUND);
 
     struct user_attr_list list;
     assert_int_equal(users_list(w->kv, &arena, &list), 0);
@@ -150,7 +168,9 @@ static void rotation(struct world *w)
     assert_int_equal(checked(w, &arena, tokens[4]), 0);
     assert_int_equal(rotate(w, &arena, tokens[5], 0, &user), 0); /* the expired ones are dropped */
     assert_int_equal(user.tokens.count, 2);
+    assert_false(is_revoked(w, 9));
     assert_int_equal(rotate(w, &arena, tokens[6], USER_SET_INVALIDATE, &user), 0);
+    assert_true(is_revoked(w, 9));
     assert_int_equal(user.tokens.count, 1);
     assert_int_equal(checked(w, &arena, tokens[5]), -ERR_TOKEN_MISMATCH);
     assert_int_equal(rotate(w, &arena, "", 0, &user), 0); /* a new one is made */

@@ -459,7 +459,7 @@ static int on_user_set(void *self, struct rpc_call *call, const struct user_requ
     const char *why = NULL;
     int r = check_caller(call, MANAGER);
     if (r < 0) return r;
-    r = users_set(m->options.kv, call->arena, request, &reply->user, &why);
+    r = users_set(m->node, m->options.kv, call->arena, request, &reply->user, &why);
     return leave(m, call, r, why);
 }
 

@@ -336,6 +336,87 @@ static void capabilities_expire(void **state)
     world_run(WORLD_SIM, &o, expiry);
 }
 
+/* ---- what was given is void since ---- */
+
+/* Of capabilities whose serial is lower. */
+static bool is_void(void *arg, const struct auth_peer *peer)
+{
+    const uint64_t *serial_min = arg;
+    return peer->serial < *serial_min;
+}
+
+struct renewal {
+    struct test_world *w;
+    uint64_t serial;
+    uint32_t count;
+    int result;
+};
+
+static int renew(void *arg) fiber_fn
+{
+    struct renewal *n = arg;
+    struct auth_identity id;
+    int r = fiber_sleep(20 * MSEC);
+    n->count++;
+    if (r < 0 || n->result < 0) return r < 0 ? r : n->result;
+    auth_capability_issue(cluster_key, &alice, node_wall_ns(n->w->server_node) + 60 * SEC,
+                          n->serial, &id);
+    rpc_pool_set_identity(n->w->pool, &id);
+    return 0;
+}
+
+static int call_fiber(void *arg)
+{
+    return echo_run(arg, &(struct echo_call){ .timeout_ns = SEC }, NULL);
+}
+
+static int revoking(struct test_world *w) fiber_fn
+{
+    struct renewal n = { .w = w, .serial = 1 };
+    uint64_t *min = w->options.server.keys->is_revoked_arg;
+    check(renew(&n) == 0);
+    rpc_pool_set_renew(w->pool, renew, &n);
+    check(echo_run(w, &(struct echo_call){ .timeout_ns = SEC }, NULL) == 0);
+    /* many calls, one renewal, and each is executed once */
+    n = (struct renewal){ .w = w, .serial = 2 };
+    *min = 2;
+    uint64_t executed = w->echo.call_count;
+    struct scope scope;
+    scope_init(&scope, NULL);
+    for (int i = 0; i < 10; i++)
+        check(fiber_spawn(&scope, "call", call_fiber, w) == 0);
+    check(scope_wait(&scope) == 0);
+    check(n.count == 1 && w->echo.call_count == executed + 10);
+    /* renewed by itself before the revocation, on an open connection: first that, then another */
+    n.serial = 3;
+    check(renew(&n) == 0);
+    n = (struct renewal){ .w = w, .serial = 4 };
+    *min = 4;
+    check(echo_run(w, &(struct echo_call){ .timeout_ns = SEC }, NULL) == 0 && n.count == 1);
+    /* there is nothing better to be had */
+    *min = 9;
+    check(echo_run(w, &(struct echo_call){ .timeout_ns = SEC }, NULL) == -ERR_AUTH_FAIL);
+    n.result = -ERR_TOKEN_MISMATCH;
+    check(echo_run(w, &(struct echo_call){ .timeout_ns = SEC }, NULL) == -ERR_AUTH_FAIL);
+    n.result = -ERR_PRIMARY_MGMTD_NOT_FOUND; /* it passes */
+    check(echo_run(w, &(struct echo_call){ .timeout_ns = SEC }, NULL) == n.result);
+    return 0;
+}
+
+static void revoked_capabilities_are_renewed(void **state)
+{
+    static const enum world_kind kinds[] = { WORLD_SIM, WORLD_SIM_LOCAL };
+    for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+        uint64_t serial_min = 0;
+        struct auth_keys keys = { .cluster_key_size = AUTH_KEY_BYTES,
+                                  .is_revoked = is_void,
+                                  .is_revoked_arg = &serial_min };
+        memcpy(keys.cluster_key, cluster_key, sizeof cluster_key);
+        struct world_options o = { .server.keys = &keys };
+        world_run(kinds[i], &o, revoking);
+    }
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -345,6 +426,7 @@ int main(void)
         cmocka_unit_test(kinds_of_identity),
         cmocka_unit_test(servers_prove_themselves),
         cmocka_unit_test(capabilities_expire),
+        cmocka_unit_test(revoked_capabilities_are_renewed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

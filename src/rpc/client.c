@@ -23,6 +23,7 @@ struct rpc_pool *rpc_pool_new(struct node *node, const struct auth_identity *ide
     pool->node = node;
     if (identity) pool->identity = *identity;
     map_init(&pool->peer_map, node_random_u64(node));
+    fiber_mutex_init(&pool->renewing);
     list_init(&pool->peers);
     list_init(&pool->local_callers);
     list_init(&pool->free_sends);
@@ -68,6 +69,13 @@ struct rpc_pool *rpc_pool_free(struct rpc_pool *pool)
 void rpc_pool_set_identity(struct rpc_pool *pool, const struct auth_identity *identity)
 {
     pool->identity = *identity;
+    pool->identity_count++;
+}
+
+void rpc_pool_set_renew(struct rpc_pool *pool, int (*renew)(void *arg), void *arg)
+{
+    pool->renew = renew;
+    pool->renew_arg = arg;
 }
 
 struct peer_key {

@@ -75,6 +75,7 @@ struct pool_peer {
     uint64_t pause_ns, try_after_ns;
     bool has_answered; /* this connection */
     uint64_t pinged_ns;
+    uint64_t shown_count;       /* identity_count when the connection was made */
     uint64_t local_incarnation; /* of the server that local_auth is for; 0: none */
     struct auth_peer local_auth;
 };
@@ -82,6 +83,10 @@ struct pool_peer {
 struct rpc_pool {
     struct node *node;
     struct auth_identity identity;
+    uint64_t identity_count; /* grows with each */
+    int (*renew)(void *arg);
+    void *renew_arg;
+    struct fiber_mutex renewing;
     struct map peer_map; /* by scheme, port, class, host */
     struct list peers;
     struct scope scope;       /* peers' fibers */

@@ -9,6 +9,7 @@
 
 #include "base/check.h"
 #include "loop/loop.h"
+#include <errno.h>
 
 int rpc_finish(const struct rpc_method *method, const struct rpc_options *options, int status,
                struct bytes body, uint32_t bulk_size, void *reply)
@@ -163,6 +164,41 @@ static int call_remote(struct pool_peer *peer, const struct rpc_service *service
     return rpc_finish(method, options, p.status, p.body, p.bulk_size, reply);
 }
 
+static int call_once(struct pool_peer *peer, const struct rpc_service *service,
+                     const struct rpc_method *method, const struct rpc_options *options,
+                     const void *request, void *reply) fiber_fn
+{
+    bool is_local = false;
+    int r = rpc_call_local(peer, service, method, options, request, reply, &is_local);
+    if (!is_local && peer->address.scheme != NET_LOCAL)
+        r = call_remote(peer, service, method, options, request, reply);
+    return r;
+}
+
+/* What identity number @shown_count was given is void since: there is another one when this
+ * returns 0. Those who come at the same time share it. */
+static int pool_renew(struct rpc_pool *pool, uint64_t shown_count) fiber_fn
+{
+    int r = fiber_mutex_lock(&pool->renewing);
+    if (r < 0) return r;
+    if (pool->identity_count == shown_count && pool->renew) r = pool->renew(pool->renew_arg);
+    if (r == 0 && pool->identity_count == shown_count) pool->identity_count++; /* as it is, anew */
+    fiber_mutex_unlock(&pool->renewing);
+    return r;
+}
+
+/* For a call that was refused, and so not executed: its peer is connected anew, with what the pool
+ * has now. */
+static int peer_renew(struct pool_peer *peer) fiber_fn
+{
+    struct rpc_pool *pool = peer->pool;
+    int r = pool_renew(pool, peer->shown_count);
+    if (r < 0) return error_to_errno(r) == EACCES ? -ERR_AUTH_FAIL : r;
+    if (peer->state == PEER_CONNECTED && peer->shown_count != pool->identity_count)
+        rpc_link_break(&peer->rpc_link);
+    return 0;
+}
+
 int rpc_call(struct rpc_target target, const struct rpc_service *service,
              const struct rpc_method *method, const struct rpc_options *options,
              const void *request, void *reply)
@@ -175,10 +211,13 @@ int rpc_call(struct rpc_target target, const struct rpc_service *service,
 
     pool->call_count++;
     struct pool_peer *peer = pool_get_peer(pool, target.address, target.class);
-    bool is_local = false;
-    int r = rpc_call_local(peer, service, method, options, request, reply, &is_local);
-    if (!is_local && peer->address.scheme != NET_LOCAL)
-        r = call_remote(peer, service, method, options, request, reply);
+    int r = call_once(peer, service, method, options, request, reply);
+    /* The connection may be older than what the pool has, and that void, too. */
+    for (int i = 0; i < 2 && r == -ERR_AUTH_REVOKED; i++) {
+        r = peer_renew(peer);
+        if (r == 0) r = call_once(peer, service, method, options, request, reply);
+    }
+    if (r == -ERR_AUTH_REVOKED) r = -ERR_AUTH_FAIL;
     if (--pool->call_count == 0) wait_queue_wake_all(&pool->idle);
     return r;
 }

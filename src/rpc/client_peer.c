@@ -164,6 +164,7 @@ static int peer_open(struct pool_peer *peer) fiber_fn
     int r = net_connect(pool->node, &address, &stream);
     if (r < 0) return r;
     rpc_link_init(&peer->rpc_link, pool->node, stream);
+    peer->shown_count = pool->identity_count;
     r = handshake_as_client(&peer->rpc_link, &pool->identity);
     if (r == 0) r = rpc_link_start_writer(&peer->rpc_link);
     if (r < 0) rpc_link_done(&peer->rpc_link);

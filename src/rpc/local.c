@@ -165,7 +165,7 @@ void pool_release_local(struct rpc_pool *pool)
 static int local_authenticate(struct pool_peer *peer, struct rpc_server *server) fiber_fn
 {
     struct node *node = server->node;
-    uint64_t incarnation = server->incarnation;
+    uint64_t incarnation = server->incarnation, shown_count = peer->pool->identity_count;
     struct auth_peer auth;
     server->local_count++; /* keeps the server and what its keys borrow */
     int r;
@@ -178,6 +178,7 @@ static int local_authenticate(struct pool_peer *peer, struct rpc_server *server)
         server_log_peer(server, r, "this process", "handshake failed");
     } else {
         peer->local_incarnation = incarnation;
+        peer->shown_count = shown_count;
         peer->local_auth = auth;
     }
     local_leave(server);
@@ -192,7 +193,9 @@ static int local_enter(struct pool_peer *peer, struct rpc_server **ret) fiber_fn
         *ret = server;
         if (!server) return 0;
         int r;
-        if (peer->local_incarnation != server->incarnation)
+        bool is_known = peer->local_incarnation == server->incarnation &&
+                        peer->shown_count == peer->pool->identity_count;
+        if (!is_known)
             r = local_authenticate(peer, server);
         else if (server->local_count >= SERVER_LOCAL_CALL_COUNT_MAX)
             r = wait_queue_wait(&server->local_room, "room for a request");

@@ -105,8 +105,12 @@ struct rpc_pool;
 struct rpc_pool *rpc_pool_new(struct node *node, const struct auth_identity *identity);
 struct rpc_pool *rpc_pool_free(struct rpc_pool *pool) fiber_fn;
 /* Replaces what the pool shows to servers (a renewed capability); open connections stay as they
- * are. */
+ * are, until a server finds that what they have shown is void since. */
 void rpc_pool_set_identity(struct rpc_pool *pool, const struct auth_identity *identity);
+/* @renew(@arg) gets a new identity and sets it, or says why there is none: called when what was
+ * shown is void since. Without it the same is shown again, on a new connection: a token. A call
+ * that was refused for it is made again; if that does not help it is -ERR_AUTH_FAIL. */
+void rpc_pool_set_renew(struct rpc_pool *pool, int (*renew)(void *arg), void *arg);
 /* Breaks connections to @address: pending calls fail, the next call connects anew. */
 void rpc_pool_reset(struct rpc_pool *pool, const struct net_address *address);
 

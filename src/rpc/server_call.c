@@ -116,7 +116,8 @@ static int call_handler(struct server_call *c, const void *request, void *reply)
            sizeof handler);
     if (!handler) return -ERR_NOT_IMPLEMENTED;
     if (is_revoked(c))
-        return rpc_fail(&c->call, -ERR_AUTH_FAIL, "user %u was removed", c->peer.uid);
+        return rpc_fail(&c->call, -ERR_AUTH_REVOKED, "user %u was removed, or changed since",
+                        c->peer.uid);
     struct sched *sched = loop_sched(c->server->node->loop);
     uint64_t begin = sched_now_ns(sched);
     if (begin >= c->deadline_ns) return -ERR_TIMEOUT;

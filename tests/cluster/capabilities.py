@@ -21,7 +21,7 @@ from fsck import read_dump
 DATA, META, ADMIN, ROOT = 1, 2, 4, 8
 CHALLENGE, WELCOME, REQUEST, REPLY = 2, 4, 5, 6
 KIND_CAPABILITY = 3
-AUTH_FAIL = 25
+AUTH_FAIL, AUTH_REVOKED = 25, 68
 DAY_NS = 24 * 3600 * 10**9
 
 
@@ -140,24 +140,55 @@ def test_removed(c, key, storage, meta, held):
     with_meta = Connection(meta, good, session)
     c.admin("user-remove 1000")
     wait_until(20, "the storage refuses who was removed",
-               lambda: live.call(*space_info, record())[0] == -AUTH_FAIL)
+               lambda: live.call(*space_info, record())[0] == -AUTH_REVOKED)
     status, text = live.call(*space_info, record())
-    if text != "user 1000 was removed":
+    if text != "user 1000 was removed, or changed since":
         fail("a removed user: %d %s" % (status, text))
     again = Connection(storage, good, session)
-    if again.call(*space_info, record())[1] != "user 1000 was removed":
+    if again.call(*space_info, record())[1] != "user 1000 was removed, or changed since":
         fail("a removed user's capability is good on a new connection")
     meta_stat = (service_id("meta"), 20, record())
     wait_until(20, "meta refuses who was removed",
-               lambda: with_meta.call(*meta_stat)[1] == "user 1000 was removed")
+               lambda: with_meta.call(*meta_stat)[1] == "user 1000 was removed, or changed since")
     # a new user of that uid is another one
     token = c.json("user-add 1000 next")["Token"].split("(")[0]
     config = joe_config(c, "next", token)
     c.admin("ls /", config=config)
     c.admin("create /joe/f; write-file /joe/f --value 1 --length 1MB; checksum /joe/f",
             config=config)
-    if live.call(*space_info, record())[0] != -AUTH_FAIL:
+    if live.call(*space_info, record())[0] != -AUTH_REVOKED:
         fail("the former user is let in again with the new one")
+
+
+def test_rights_taken(c, key, storage):
+    """What user-set and user-set-token take is gone at once, and what is left goes on working."""
+    space_info, list_chunks = (service_id("storage"), 10), (service_id("storage"), 13)
+    first = c.json("user-add --root --admin 1002 ann")["Token"].split("(")[0]
+    config = joe_config(c, "ann", first)
+    shown = capability(key, 1002, DATA | META | ADMIN | ROOT, time.time_ns() + DAY_NS)
+    live = Connection(storage, *shown)
+    if live.call(*list_chunks, record(struct.pack("<Q", 1)))[0] == -AUTH_FAIL:
+        fail("an admin's capability is refused")
+    tool = subprocess.Popen([C3FS, "admin", "--json", "-cfg", config], stdin=subprocess.PIPE,
+                            stdout=subprocess.PIPE, text=True)
+
+    def ask(line):
+        tool.stdin.write(line + "\n")
+        tool.stdin.flush()
+        return tool.stdout.readline()
+    if "Error" in ask("mkdir /ann") + ask("set-perm /ann -u 1002 -g 1002"):
+        fail("ann is root and may not")
+    c.admin("user-set 1002 --admin 0 --root 0")
+    wait_until(20, "the storage refuses what the admin was given",
+               lambda: live.call(*space_info, record())[0] == -AUTH_REVOKED)
+    # the tool that is logged in loses the rights, and nothing else
+    wait_until(20, "the manager refuses her", lambda: "NotAdmin" in ask("user-stat 0"))
+    if "Error" in ask("create /ann/f") + ask("write-file /ann/f --value 1 --length 1000"):
+        fail("what is left of her rights does not work")
+    c.admin("user-set-token 1002 --new --invalidate-existed-tokens")
+    wait_until(20, "her token is void", lambda: "Error" in ask("stat /ann/f"))
+    tool.communicate()
+    c.admin("user-remove 1002")
 
 
 def joe_config(c, name, token):
@@ -242,6 +273,7 @@ def main():
         held = test_capabilities(c, key, where["1001"], where["101"])
         test_argv(c, root)
         test_wrong_tokens(c, joe)
+        test_rights_taken(c, key, where["1001"])
         test_removed(c, key, where["1001"], where["101"], held)
         run(C3FS, "admin", "--config.user_info.token=nonsense", "ls", status=2)
         test_logs(c, [root, joe, key.hex()])
