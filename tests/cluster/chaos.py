@@ -465,6 +465,8 @@ class Faults:
         self.cluster.network.cut(victim.name, [(victim.port, None), (None, victim.port)])
         time.sleep(60)
         self.cluster.network.heal(victim.name)
+        # A second minute at once would be more than its operations wait.
+        time.sleep(20)
         return True
 
     def cut_one_way(self, victim):
