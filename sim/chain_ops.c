@@ -94,16 +94,15 @@ int world_remove(struct world_client *c, uint32_t chunk)
     return update(c, chunk, 0, WORLD_BLOCKS, &write, HISTORY_INITIAL);
 }
 
-int world_read_from(struct world_client *c, uint32_t chunk, uint32_t first, uint32_t count,
-                    uint32_t target_index)
+static int read_blocks(struct world_client *c, uint32_t chunk, uint32_t first, uint32_t count,
+                       const struct read_options *options)
 {
-    struct read_options options = { .choice = TARGET_INDEX, .target_index = target_index };
-    if (target_index == WORLD_ANY_TARGET) options.choice = TARGET_SPREAD;
+    bool is_loose = options->flags & IO_ALLOW_UNCOMMITTED;
     struct world *w = c->world;
     size_t ops[WORLD_BLOCKS];
     for (uint32_t i = 0; i < count; i++) {
         ops[i] = history_invoke(w->history, world_now_ns(w), c->index, object_of(chunk, first + i),
-                                HISTORY_READ, 0);
+                                is_loose ? HISTORY_LOOSE_READ : HISTORY_READ, 0);
     }
     uint8_t *data = xmalloc((size_t)count * WORLD_BLOCK_BYTES);
     struct chunk_read read = { .chain_id = world_chain_of(w, chunk),
@@ -112,7 +111,7 @@ int world_read_from(struct world_client *c, uint32_t chunk, uint32_t first, uint
                                .length = count * WORLD_BLOCK_BYTES,
                                .to = data };
     uint64_t begin_ns = world_now_ns(w);
-    int r = chunks_read(c->storage, &read, 1, &options);
+    int r = chunks_read(c->storage, &read, 1, options);
     w->worst_wait_ns = MAX_OF(w->worst_wait_ns, world_now_ns(w) - begin_ns);
     for (uint32_t i = 0; i < count; i++) {
         int64_t value = r == 0 ? block_parse(data + (size_t)i * WORLD_BLOCK_BYTES) : 0;
@@ -126,6 +125,21 @@ int world_read_from(struct world_client *c, uint32_t chunk, uint32_t first, uint
     c->done_count += r == 0;
     c->failed_count += r != 0;
     return r;
+}
+
+int world_read_from(struct world_client *c, uint32_t chunk, uint32_t first, uint32_t count,
+                    uint32_t target_index)
+{
+    struct read_options options = { .choice = TARGET_INDEX, .target_index = target_index };
+    if (target_index == WORLD_ANY_TARGET) options.choice = TARGET_SPREAD;
+    return read_blocks(c, chunk, first, count, &options);
+}
+
+/* From any target, what is pending there, too. */
+static int read_loosely(struct world_client *c, uint32_t chunk, uint32_t first, uint32_t count)
+{
+    struct read_options options = { .choice = TARGET_SPREAD, .flags = IO_ALLOW_UNCOMMITTED };
+    return read_blocks(c, chunk, first, count, &options);
 }
 
 int world_read(struct world_client *c, uint32_t chunk, uint32_t first, uint32_t count)
@@ -208,6 +222,8 @@ static void random_op(struct world_client *c)
     }
     if (c->island)
         (void)world_read_from(c, chunk, first, count, island_index(c, chunk));
+    else if (w->options.loose_percent && world_random(w, 100) < w->options.loose_percent)
+        (void)read_loosely(c, chunk, first, count);
     else if (world_random(w, 100) < w->options.read_percent)
         (void)world_read(c, chunk, first, count);
     else

@@ -46,6 +46,7 @@ static void stays_linearizable_when_steps_fail(void **state)
 static void stays_linearizable_on_a_hot_chunk(void **state)
 {
     run_seeds("hot", 5);
+    run_seeds("uncommitted", 3);
     run_seeds("blinks", 5);
     run_seeds("islands", 5);
 }

@@ -34,6 +34,7 @@ struct world_options {
     uint32_t ops_per_client;
     uint32_t op_pause_max_ns;
     uint32_t read_percent;
+    uint32_t loose_percent;  /* of operations: reads that may see what is not committed */
     uint32_t remove_percent; /* of updates */
     bool with_late_report;   /* mgmtd hears last of where the chains' tails are. Simulator only */
     bool with_floors;        /* generations rise; writes of older ones must be refused */

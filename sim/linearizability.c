@@ -71,7 +71,7 @@ void history_complete(struct history *h, uint64_t at_ns, size_t id, uint64_t val
     struct history_op *op = op_of(h, id);
     op->completed = h->sequence++;
     op->completed_ns = at_ns;
-    if (op->kind == HISTORY_READ) op->value = value;
+    if (op->kind != HISTORY_WRITE) op->value = value;
 }
 
 void history_fail(struct history *h, size_t id)
@@ -102,7 +102,7 @@ const char *history_op_to_text(const struct history_op *op, size_t id, char *buf
     if (op->completed != HISTORY_NEVER)
         snprintf(end, sizeof end, "%.6f", seconds(op->completed_ns));
     snprintf(buf, size, "%s %zu by client %u of %llu at %.6f-%s s%s",
-             op->kind == HISTORY_READ ? "read" : "write", id, op->client,
+             op->kind == HISTORY_WRITE ? "write" : "read", id, op->client,
              (unsigned long long)op->value, seconds(op->invoked_ns), end,
              op->is_failed ? " (failed)" : "");
     return buf;
@@ -306,7 +306,7 @@ static size_t ops_select(const struct history *h, struct op_key *keys)
     qsort(reads, read_count, sizeof *reads, key_compare);
     for (size_t i = 0; i < h->count; i++) {
         const struct history_op *op = &h->ops[i];
-        if (op->is_failed) continue;
+        if (op->is_failed || op->kind == HISTORY_LOOSE_READ) continue;
         if (op->completed == HISTORY_NEVER &&
             (op->kind == HISTORY_READ || !was_read(reads, read_count, op)))
             continue;
@@ -321,7 +321,7 @@ int history_check(const struct history *h, char *why, size_t why_size)
     struct op_key *keys cleanup_(freep) = xcalloc(h->count, sizeof *keys);
     size_t *ids cleanup_(freep) = xcalloc(h->count, sizeof *ids);
     size_t count = ops_select(h, keys);
-    int result = 0;
+    int result = loose_reads_check(h->ops, h->count, why, why_size);
     for (size_t begin = 0, end; begin < count; begin = end) {
         for (end = begin; end < count && keys[end].object == keys[begin].object; end++)
             ids[end] = keys[end].id;

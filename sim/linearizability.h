@@ -21,7 +21,11 @@
 #include "base/error.h"
 #include <stdint.h>
 
-enum history_kind { HISTORY_READ, HISTORY_WRITE };
+enum history_kind {
+    HISTORY_READ,
+    HISTORY_WRITE,
+    HISTORY_LOOSE_READ /* IO_ALLOW_UNCOMMITTED: judged apart, see linearizability_loose.c */
+};
 
 /* What a register holds before the first write. */
 #define HISTORY_INITIAL ((uint64_t)0)

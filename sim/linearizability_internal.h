@@ -27,6 +27,9 @@ struct register_history {
     size_t count;
 };
 
+/* Results as history_check(). */
+int loose_reads_check(const struct history_op *ops, size_t count, char *why,
+                      size_t why_size) must_check;
 /* Wing, Gong and Lowe. Results as history_check(). */
 int linearizability_search(const struct register_history *r, size_t state_count_max, char *why,
                            size_t why_size) must_check;

@@ -287,6 +287,42 @@ static void long_histories_are_quick(void **state)
                   (double)(clock() - start) / CLOCKS_PER_SEC);
 }
 
+static size_t write_done(struct history *h, uint64_t value)
+{
+    size_t id = history_invoke(h, 0, 0, 1, HISTORY_WRITE, value);
+    history_complete(h, 0, id, 0);
+    return id;
+}
+
+static int loose_read(struct history *h, uint64_t value)
+{
+    char why[300];
+    history_complete(h, 0, history_invoke(h, 0, 1, 1, HISTORY_LOOSE_READ, 0), value);
+    return history_check(h, why, sizeof why);
+}
+
+/* They see what is pending, also what is refused later, and go back to what is committed; but never
+ * behind that. */
+static void loose_reads_are_judged_apart(void **state)
+{
+    struct history *h cleanup_(history_freep) = history_new();
+    assert_int_equal(loose_read(h, HISTORY_INITIAL), 0);
+    (void)write_done(h, 1);
+    size_t refused = history_invoke(h, 0, 0, 1, HISTORY_WRITE, 2);
+    assert_int_equal(loose_read(h, 2), 0);
+    history_fail(h, refused);
+    assert_int_equal(loose_read(h, 1), 0);
+    size_t running = history_invoke(h, 0, 0, 1, HISTORY_WRITE, 3);
+    (void)write_done(h, 4);
+    assert_int_equal(loose_read(h, 3), 0);
+    history_complete(h, 0, running, 0);
+    struct history *old cleanup_(history_freep) = history_new();
+    (void)write_done(old, 1);
+    (void)write_done(old, 2);
+    assert_int_equal(loose_read(old, 1), -ERR_FOUND_BUG);
+    assert_int_equal(loose_read(h, 9), -ERR_FOUND_BUG);
+}
+
 /* Many concurrent writes of equal values and a read that nothing explains: every subset would have
  * to be seen. */
 static void a_search_that_gives_up_is_no_success(void **state)
@@ -334,6 +370,7 @@ int main(void)
         cmocka_unit_test(methods_agree),
         cmocka_unit_test(atomic_registers_pass_and_spoilt_ones_do_not),
         cmocka_unit_test(long_histories_are_quick),
+        cmocka_unit_test(loose_reads_are_judged_apart),
         cmocka_unit_test(a_search_that_gives_up_is_no_success),
         cmocka_unit_test(registers_are_printed),
     };

@@ -141,6 +141,12 @@ static void set_hot(struct world_options *o)
     o->with_points = true;
 }
 
+static void set_uncommitted(struct world_options *o)
+{
+    set_hot(o);
+    o->loose_percent = 30;
+}
+
 static void set_repeats_hot(struct world_options *o)
 {
     set_hot(o);
@@ -243,6 +249,7 @@ const struct scenario scenarios[] = {
     { "trouble", "crashes, kills, freezes, cuts of links", set_trouble, trouble },
     { "steps", "the same, and steps of the protocol are delayed or fail", set_steps, trouble },
     { "hot", "the same on one small chunk", set_hot, trouble },
+    { "uncommitted", "the same, and reads that do not wait for commits", set_uncommitted, trouble },
     { "repeats", "the same, and messages come twice and late", set_repeats, trouble },
     { "repeats-hot", "the same on one small chunk, with steps that fail", set_repeats_hot,
       trouble },
