@@ -166,6 +166,13 @@ static int check_balance(struct placement_task *t, const struct arguments *args,
     return 0;
 }
 
+static void print_balance(const struct design_balance *b)
+{
+    printf("pairs meet %u to %u times; counting allows no better than %u to %u%s%s\n", b->least,
+           b->most, b->least_bound, b->most_bound, b->excluded ? ", and no design has that: " : "",
+           b->excluded ? b->excluded : "");
+}
+
 /* Of a failed disk, how many targets' worth each other disk reads. */
 static char *traffic_text(const struct placement_task *t, const struct design *d,
                           struct arena *arena)
@@ -206,8 +213,7 @@ static int save(struct arena *arena, const struct placement_task *t, const struc
     if (r) return r;
     printf("nodes %u, groups %u, targets per disk %u, group size %u\n", t->v, d->group_count, t->r,
            t->k);
-    printf("pairs meet %u to %u times; counting allows no better than %u to %u\n", b->least,
-           b->most, b->least_bound, b->most_bound);
+    print_balance(b);
     if (t->is_extension) printf("replicas that move: %u\n", t->moved);
     printf("saved solution to: %s\n", dir);
     return 0;
@@ -242,8 +248,7 @@ static int verify(struct arena *arena, const char *path)
     }
     printf("disks %u, groups %u, size %u: every disk in %u groups, head of %u to %u\n",
            d.node_count, d.group_count, d.group_size, d.targets_per_disk, least, most);
-    printf("pairs meet %u to %u times; counting allows no better than %u to %u\n", b.least, b.most,
-           b.least_bound, b.most_bound);
+    print_balance(&b);
     return 0;
 }
 

@@ -61,6 +61,7 @@ struct design_balance design_balance(const struct design *d)
     uint64_t all = (uint64_t)d->group_count * k * (k - 1) / 2, pairs = (uint64_t)v * (v - 1) / 2;
     b.least_bound = (uint32_t)(all / pairs);
     b.most_bound = (uint32_t)((all + pairs - 1) / pairs);
+    b.excluded = design_excluded(v, k, d->targets_per_disk);
     return b;
 }
 

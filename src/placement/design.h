@@ -28,6 +28,7 @@ struct design {
 struct design_balance {
     uint32_t least, most;
     uint32_t least_bound, most_bound;
+    const char *excluded; /* NULL, or by what no design keeps to these: then they differ by two */
 };
 
 struct design_progress {
@@ -47,6 +48,8 @@ int design_extend(struct arena *arena, const struct design *before, uint32_t nod
                   uint64_t seed, const struct design_progress *progress, struct design *ret,
                   uint32_t *ret_moved) must_check;
 
+/* NULL, or what proves that no design of this size is as even as counting allows. */
+const char *design_excluded(uint32_t node_count, uint32_t group_size, uint32_t r);
 bool design_is_possible(uint32_t node_count, uint32_t group_size, uint32_t r);
 /* Nodes in ascending order within each group. */
 void design_sort_groups(struct design *d);

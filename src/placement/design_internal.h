@@ -29,15 +29,17 @@ static inline struct chance chance_make(uint64_t seed)
 void design_init(struct design *d, struct arena *arena, uint32_t node_count, uint32_t group_size,
                  uint32_t group_count, uint32_t r);
 
-/* Lines of the affine or projective plane of order q, when the size is one of theirs, whole or in
- * parallel classes; or the secants of a Hermitian curve: q³ + 1 nodes in groups of q + 1. */
+/* Lines of an affine or projective space, when the size is one of theirs: any number of parallel
+ * classes, or all lines some times; or the secants of a Hermitian curve: q³ + 1 nodes in groups of
+ * q + 1. */
 bool design_of_plane(struct design *d, uint32_t r);
 /* Groups of three where every pair meets; false, and nothing of use in @d, when the sizes are
  * others or the climb does not arrive. */
 bool design_of_triples(struct design *d, uint32_t r, struct chance *chance);
-/* Base blocks developed through the integers modulo node_count; always possible when
- * node_count × r is divisible by group_size. */
-void design_of_cycle(struct design *d, uint32_t r, struct chance *chance);
+/* Base blocks under a group of symmetries; always possible when node_count × r is divisible by
+ * group_size. */
+void design_of_orbits(struct design *d, uint32_t r, struct chance *chance,
+                      const struct design_progress *progress);
 /* Exchanges members of groups until the balance is what counting allows, or for so many steps.
  * Members marked in @is_fixed (may be NULL) stay. */
 void design_improve(struct design *d, const bool *is_fixed, struct chance *chance,

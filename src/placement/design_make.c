@@ -36,30 +36,12 @@ static void copy_of(struct design *to, const struct design *from)
            (size_t)from->group_count * from->group_size * sizeof *from->members);
 }
 
-static uint32_t spread_of(const struct design *d)
-{
-    struct design_balance b = design_balance(d);
-    return b.most - b.least;
-}
-
-static bool is_best(const struct design *d)
-{
-    struct design_balance b = design_balance(d);
-    return b.most == b.most_bound && b.least == b.least_bound;
-}
-
 /* Every node is in exactly @r groups. */
-static void make_even(struct design *d, struct arena *arena, uint32_t r, struct chance *chance,
+static void make_even(struct design *d, uint32_t r, struct chance *chance,
                       const struct design_progress *progress)
 {
     if (design_of_plane(d, r) || design_of_triples(d, r, chance)) return;
-    design_of_cycle(d, r, chance);
-    if (is_best(d)) return;
-    struct design searched;
-    design_init(&searched, arena, d->node_count, d->group_size, d->group_count, r);
-    copy_of(&searched, d);
-    design_improve(&searched, NULL, chance, progress);
-    if (spread_of(&searched) < spread_of(d)) copy_of(d, &searched);
+    design_of_orbits(d, r, chance, progress);
 }
 
 /* Groups of all but a few: whoever is in none of the complement's group is in this one, and what
@@ -70,7 +52,7 @@ static void make_complement(struct design *d, struct arena *arena, uint32_t r,
     uint32_t v = d->node_count, k = d->group_size, rest = v - k;
     struct design small;
     design_init(&small, arena, v, rest, d->group_count, d->group_count - r);
-    make_even(&small, arena, d->group_count - r, chance, progress);
+    make_even(&small, d->group_count - r, chance, progress);
     design_sort_groups(&small);
     for (uint32_t g = 0; g < d->group_count; g++) {
         const uint32_t *out = small.members + (size_t)g * rest;
@@ -102,7 +84,7 @@ void design_make(struct arena *arena, uint32_t node_count, uint32_t group_size, 
     } else if (2 * k > v && count > r) {
         make_complement(ret, arena, r, &chance, progress);
     } else {
-        make_even(ret, arena, r, &chance, progress);
+        make_even(ret, r, &chance, progress);
     }
     design_sort_groups(ret);
 }

@@ -1,9 +1,10 @@
-/* design_plane.c - finite planes: where they exist they are exactly balanced.
+/* design_plane.c - lines of finite spaces: where they exist they are exactly balanced.
  *
- * The affine plane of order q has q² points and q + 1 parallel classes of q lines; r classes of it
- * let a pair meet once or not at all. The projective plane adds a point for each class and the line
- * of these points: q² + q + 1 points, q + 1 points on a line, and every pair on exactly one. The
- * Hermitian curve in the plane over q² elements has q³ + 1 points, and every two are on one line
+ * The points of the affine space are the vectors of n elements of a field of q; its lines fall into
+ * classes of one direction, each of which has every point once: any number of classes lets pairs
+ * meet equally often or once more. The points of the projective space are these directions; a line
+ * has q + 1 of them, and every two are on exactly one. Both have planes as the case of dimension 2.
+ * The Hermitian curve in the plane over q² elements has q³ + 1 points, and every two are on one line
  * that has q + 1 of them.
  */
 #include "placement/design_internal.h"
@@ -81,15 +82,6 @@ static bool field_make(struct field *f, uint32_t q)
     return false;
 }
 
-/* Line @line of class @slope (q is the vertical one): q points, each x × q + y. */
-static void line_points(const struct field *f, uint32_t slope, uint32_t line, uint32_t *ret)
-{
-    for (uint32_t t = 0; t < f->q; t++) {
-        ret[t] =
-            slope == f->q ? line * f->q + t : t * f->q + field_plus(f, f->times[slope][t], line);
-    }
-}
-
 /* a to the power of @n. */
 static uint32_t field_power(const struct field *f, uint32_t a, uint32_t n)
 {
@@ -142,33 +134,103 @@ static void make_unital(struct design *d, const struct field *f, uint32_t q)
     free(number);
 }
 
+/* ---- lines of spaces; a vector is a number whose digits to the base q are its elements ---- */
+
+/* @a plus @t times @b. */
+static uint32_t vector_plus(const struct field *f, uint32_t a, uint32_t t, uint32_t b)
+{
+    uint32_t sum = 0;
+    for (uint32_t place = 1; a || b; place *= f->q, a /= f->q, b /= f->q)
+        sum += field_plus(f, a % f->q, f->times[t][b % f->q]) * place;
+    return sum;
+}
+
+/* The multiple of @a whose leading element is 1: the same direction for all multiples. */
+static uint32_t direction_of(const struct field *f, uint32_t a)
+{
+    uint32_t lead = a, t = 1;
+    while (lead >= f->q)
+        lead /= f->q;
+    while (f->times[t][lead] != 1)
+        t++;
+    return vector_plus(f, 0, t, a);
+}
+
+/* Lines of @r directions, beginning again after the last. */
+static void make_affine(struct design *d, const struct field *f, uint32_t r)
+{
+    uint32_t *at = d->members, v = d->node_count, direction = 0;
+    bool *is_met = xcalloc(v, 1);
+    for (uint32_t i = 0; i < r; i++) {
+        do {
+            direction = direction + 1 < v ? direction + 1 : 1;
+        } while (direction_of(f, direction) != direction);
+        memset(is_met, 0, v);
+        for (uint32_t x = 0; x < v; x++) {
+            for (uint32_t t = 0; t < f->q && !(t == 0 && is_met[x]); t++) {
+                *at = vector_plus(f, x, t, direction);
+                is_met[*at++] = true;
+            }
+        }
+    }
+    check(at == d->members + (size_t)d->group_count * d->group_size);
+    free(is_met);
+}
+
+/* All lines of the directions among @vector_count vectors, each @times times. */
+static void make_projective(struct design *d, const struct field *f, uint32_t vector_count,
+                            uint32_t times)
+{
+    uint32_t *at = d->members, v = d->node_count, count = 0;
+    uint32_t *number = xcalloc(vector_count, sizeof *number), *points = xcalloc(v, sizeof *points);
+    bool *is_met = xcalloc((size_t)v * v, 1);
+    for (uint32_t a = 1; a < vector_count; a++) {
+        if (direction_of(f, a) != a) continue;
+        points[count] = a;
+        number[a] = count++;
+    }
+    check(count == v);
+    for (uint32_t x = 0; x < v; x++) {
+        for (uint32_t y = x + 1; y < v; y++) {
+            if (is_met[(size_t)x * v + y]) continue;
+            uint32_t line[ORDER_MAX + 1] = { x };
+            for (uint32_t t = 0; t < f->q; t++)
+                line[t + 1] = number[direction_of(f, vector_plus(f, points[y], t, points[x]))];
+            for (uint32_t i = 0; i <= f->q; i++)
+                for (uint32_t j = 0; j <= f->q; j++)
+                    is_met[(size_t)line[i] * v + line[j]] = true;
+            for (uint32_t i = 0; i < times; i++, at += f->q + 1)
+                memcpy(at, line, (f->q + 1) * sizeof *line);
+        }
+    }
+    check(at == d->members + (size_t)d->group_count * d->group_size);
+    free(number);
+    free(points);
+    free(is_met);
+}
+
 bool design_of_plane(struct design *d, uint32_t r)
 {
     struct field f;
-    uint32_t v = d->node_count, k = d->group_size, *at = d->members;
+    uint32_t v = d->node_count, k = d->group_size;
     bool is_unital = k >= 3 && v == (k - 1) * (k - 1) * (k - 1) + 1 && r == (k - 1) * (k - 1) &&
                      field_make(&f, (k - 1) * (k - 1));
     if (is_unital) {
         make_unital(d, &f, k - 1);
         return true;
     }
-    bool is_affine = k >= 2 && v == k * k && r <= k + 1 && field_make(&f, k);
-    if (is_affine) {
-        for (uint32_t slope = 0; slope < r; slope++)
-            for (uint32_t line = 0; line < k; line++, at += k)
-                line_points(&f, slope, line, at);
+    if (k < 2 || v <= k) return false;
+    uint64_t power = k;
+    while (power < v)
+        power *= k;
+    if (power == v && field_make(&f, k)) {
+        make_affine(d, &f, r);
         return true;
     }
-    bool is_projective = k >= 3 && v == k * k - k + 1 && r == k && field_make(&f, k - 1);
-    if (!is_projective) return false;
-    uint32_t q = f.q;
-    for (uint32_t slope = 0; slope <= q; slope++) {
-        for (uint32_t line = 0; line < q; line++, at += k) {
-            line_points(&f, slope, line, at);
-            at[q] = q * q + slope;
-        }
-    }
-    for (uint32_t slope = 0; slope <= q; slope++)
-        at[slope] = q * q + slope;
+    if (k < 3 || (v - 1) % (k - 1) || r % ((v - 1) / (k - 1))) return false;
+    for (power = k - 1; (power - 1) / (k - 2) < v;)
+        power *= k - 1;
+    if ((power - 1) / (k - 2) != v || !field_make(&f, k - 1)) return false;
+    make_projective(d, &f, (uint32_t)power, r * (k - 1) / (v - 1));
     return true;
 }

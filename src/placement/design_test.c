@@ -26,14 +26,18 @@ static void test_balance(void **state)
     static const struct {
         uint32_t v, k, r;
     } sizes[] = {
-        { 5, 3, 6 },    { 6, 3, 5 },    { 7, 3, 3 },    { 9, 3, 4 },     { 13, 3, 6 },
-        { 13, 4, 4 },   { 15, 3, 7 },   { 16, 4, 5 },   { 21, 5, 5 },    { 25, 3, 12 },
-        { 25, 5, 6 },   { 31, 6, 6 },   { 31, 3, 15 },  { 57, 8, 8 },    { 73, 9, 9 },
-        { 91, 10, 10 }, { 10, 2, 9 },   { 20, 2, 19 },  { 10, 9, 9 },    { 25, 20, 4 },
-        { 10, 3, 6 },   { 50, 3, 27 },  { 100, 3, 51 }, { 64, 8, 9 },    { 200, 3, 99 },
-        { 5, 4, 4 },    { 8, 2, 7 },    { 12, 3, 6 },   { 1000, 3, 99 }, { 28, 4, 9 },
-        { 65, 5, 16 },  { 126, 6, 25 }, { 36, 3, 18 },  { 180, 3, 90 },  { 198, 3, 99 },
-        { 199, 3, 99 }, { 150, 3, 75 }, { 30, 3, 20 },  { 100, 3, 99 },
+        { 5, 3, 6 },    { 6, 3, 5 },    { 7, 3, 3 },     { 9, 3, 4 },     { 13, 3, 6 },
+        { 13, 4, 4 },   { 15, 3, 7 },   { 16, 4, 5 },    { 21, 5, 5 },    { 25, 3, 12 },
+        { 25, 5, 6 },   { 31, 6, 6 },   { 31, 3, 15 },   { 57, 8, 8 },    { 73, 9, 9 },
+        { 91, 10, 10 }, { 10, 2, 9 },   { 20, 2, 19 },   { 10, 9, 9 },    { 25, 20, 4 },
+        { 10, 3, 6 },   { 50, 3, 27 },  { 100, 3, 51 },  { 64, 8, 9 },    { 200, 3, 99 },
+        { 5, 4, 4 },    { 8, 2, 7 },    { 12, 3, 6 },    { 1000, 3, 99 }, { 28, 4, 9 },
+        { 65, 5, 16 },  { 126, 6, 25 }, { 36, 3, 18 },   { 180, 3, 90 },  { 198, 3, 99 },
+        { 199, 3, 99 }, { 150, 3, 75 }, { 30, 3, 20 },   { 100, 3, 99 },  { 25, 4, 8 },
+        { 37, 4, 12 },  { 50, 4, 18 },  { 64, 5, 20 },   { 41, 5, 10 },   { 21, 6, 12 },
+        { 31, 6, 12 },  { 15, 7, 7 },   { 19, 9, 9 },    { 23, 11, 11 },  { 37, 9, 9 },
+        { 50, 6, 15 },  { 100, 4, 50 }, { 1000, 4, 99 }, { 1000, 8, 40 }, { 40, 4, 13 },
+        { 85, 5, 42 },  { 64, 4, 30 },  { 125, 5, 31 },  { 729, 9, 91 },  { 820, 10, 91 },
     };
     for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
         cleanup_arena_ struct arena arena = { 0 };
@@ -42,6 +46,65 @@ static void test_balance(void **state)
         if (b.least != b.least_bound || b.most != b.most_bound)
             fail_msg("v %u k %u r %u: pairs meet %u to %u times, not %u to %u", sizes[i].v,
                      sizes[i].k, sizes[i].r, b.least, b.most, b.least_bound, b.most_bound);
+    }
+}
+
+/* Sizes for which a theorem says that pairs differ by two at the least, and some that exist. */
+static void test_excluded(void **state)
+{
+    static const struct {
+        uint32_t v, k, r;
+        const char *by;
+    } sizes[] = {
+        { 16, 6, 3, "Fisher's inequality" },
+        { 45, 12, 4, "Fisher's inequality" },
+        { 12, 6, 3, "the rank of its matrix" },
+        { 25, 10, 4, "the rank of its matrix" },
+        { 22, 7, 7, "Bruck, Ryser and Chowla" },    /* an even number of nodes: 5 is no square */
+        { 29, 8, 8, "Bruck, Ryser and Chowla" },    /* odd: by Hilbert's symbols */
+        { 43, 7, 7, "Bruck, Ryser and Chowla" },    /* the plane of order 6 */
+        { 211, 15, 15, "Bruck, Ryser and Chowla" }, /* the plane of order 14 */
+        { 15, 5, 7, "Hall and Connor" },
+        { 21, 6, 8, "Hall and Connor" },
+        { 36, 6, 7, "Hall and Connor" },
+        { 111, 11, 11, "an exhaustive search" },
+        { 13, 4, 4, NULL },
+        { 25, 9, 9, NULL },
+        { 31, 10, 10, NULL },
+        { 37, 9, 9, NULL },
+        { 91, 10, 10, NULL }, /* order 9: no objection of the theorem */
+        { 79, 13, 13, NULL },
+        { 56, 11, 11, NULL },
+        { 41, 16, 16, NULL },
+        { 70, 24, 24, NULL },
+        { 10, 4, 6, NULL },
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+        const char *by = design_excluded(sizes[i].v, sizes[i].k, sizes[i].r);
+        const char *wanted = sizes[i].by;
+        if (!by != !wanted || (by && strcmp(by, wanted) != 0))
+            fail_msg("v %u k %u r %u: excluded by %s, not %s", sizes[i].v, sizes[i].k, sizes[i].r,
+                     by ? by : "nothing", wanted ? wanted : "nothing");
+    }
+}
+
+/* Sizes that nobody can have within one come within two; never outside of what a proof says. */
+static void test_nearly_balanced(void **state)
+{
+    static const struct {
+        uint32_t v, k, r, spread;
+    } sizes[] = {
+        { 8, 4, 3, 2 },   { 15, 5, 4, 2 },  { 20, 5, 5, 2 },    { 16, 10, 5, 2 },
+        { 22, 7, 7, 2 },  { 36, 6, 7, 2 },  { 43, 7, 7, 2 },    { 45, 12, 4, 2 },
+        { 50, 20, 4, 3 }, { 64, 12, 9, 3 }, { 100, 10, 11, 2 },
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+        cleanup_arena_ struct arena arena = { 0 };
+        struct design d = make(&arena, sizes[i].v, sizes[i].k, sizes[i].r);
+        struct design_balance b = design_balance(&d);
+        if (b.most - b.least > sizes[i].spread || (b.excluded && b.most - b.least < 2))
+            fail_msg("v %u k %u r %u: pairs meet %u to %u times", sizes[i].v, sizes[i].k,
+                     sizes[i].r, b.least, b.most);
     }
 }
 
@@ -135,6 +198,7 @@ int main(void)
         cmocka_unit_test(test_balance),   cmocka_unit_test(test_all_small),
         cmocka_unit_test(test_same_seed), cmocka_unit_test(test_extend),
         cmocka_unit_test(test_verify),    cmocka_unit_test(test_all_triples),
+        cmocka_unit_test(test_excluded),  cmocka_unit_test(test_nearly_balanced),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
