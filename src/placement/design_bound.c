@@ -3,8 +3,8 @@
  * When every node is in r groups and its pairs meet λ or λ + 1 times, e of them λ + 1 times, then
  * N Nᵀ = (r - λ) I + λ J + A, where A is the graph of the pairs that meet once more; its nodes have
  * e neighbours. N has b columns: with fewer groups than nodes A has the eigenvalue λ - r at least
- * v - b times, and what is left for the others of the traces of A and A² must fit (for e = 0 this is
- * Fisher's inequality). When all pairs meet equally often there are the theorems of Bruck, Ryser
+ * v - b times, and what is left for the others of the traces of A and A² must fit (for e = 0 that
+ * is Fisher's inequality). When all pairs meet equally often there are the theorems of Bruck, Ryser
  * and Chowla, and of Hall and Connor; and three sizes that were excluded by search.
  */
 #include "placement/design_internal.h"

@@ -13,7 +13,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PLANS_MAX = 24, PASS_COUNT = 20 };
+enum {
+    PLANS_MAX = 24,
+    PASS_COUNT = 20,
+    SLOW = 1000000 /* changes of one member: a search that cannot be had often */
+};
 
 struct plans {
     struct block_plan plans[PLANS_MAX];
@@ -121,17 +125,16 @@ static void plan_short(struct plans *plans, uint32_t v, uint32_t k, uint32_t r, 
     }
 }
 
-/* Without those that are much larger than the smallest, once these are slow. */
+/* Once they are slow: without those that are larger than the smallest. */
 static void prune_plans(struct plans *plans, uint32_t v, uint32_t k)
 {
-    const uint64_t slow = 1000000;
     uint64_t smallest = UINT64_MAX;
     uint32_t count = 0;
     for (uint32_t i = 0; i < plans->count; i++)
         smallest = MIN_OF(smallest, neighbours_of(&plans->plans[i], v, k));
     for (uint32_t i = 0; i < plans->count; i++) {
         uint64_t neighbours = neighbours_of(&plans->plans[i], v, k);
-        if (neighbours > slow && neighbours > 4 * smallest) continue;
+        if (neighbours > SLOW && neighbours > smallest) continue;
         plans->plans[count++] = plans->plans[i];
     }
     plans->count = count;
@@ -181,11 +184,13 @@ static void anneal_plan(struct attempt *a, const struct symmetry *symmetry,
 {
     struct block_search search;
     uint32_t k = a->d->group_size;
+    /* A step counts about six times k meetings. */
+    uint64_t left = a->work_limit - a->work, step_work = 6 * k;
     uint64_t steps = neighbours_of(plan, a->d->node_count, k) << (pass + 1) / 2;
+    if (a->smallest > SLOW) steps = left / step_work / (pass ? 1 : 8);
     uint64_t count = MIN_OF(a->largest / neighbours_of(plan, a->d->node_count, k), 100u) + 1;
     for (uint64_t i = 0; i < count << pass / 2 && a->work < a->work_limit; i++) {
-        /* A dear step counts four times k meetings. */
-        steps = MIN_OF(steps, (a->work_limit - a->work) / (4 * k) + 1);
+        steps = MIN_OF(steps, (a->work_limit - a->work) / step_work + 1);
         blocks_init(&search, symmetry, plan, k);
         blocks_fill(&search, a->chance);
         blocks_anneal(&search, window, steps, a->chance);
@@ -240,11 +245,10 @@ static double hardness(const struct attempt *a, const struct block_window *w)
 /* What of the work is left for a window. */
 static uint64_t share_of(const struct attempt *a, const struct block_window *w)
 {
-    const uint64_t slow = 1000000;
     uint64_t left = a->work_total - MIN_OF(a->work, a->work_total);
     double hard = hardness(a, w);
     if (hard < 0.3) return left / 4 * 3;
-    return a->smallest > slow ? left / 20 : hard < 1 ? left / 2 : left / 6;
+    return a->smallest > SLOW ? left / 20 : hard < 1 ? left / 2 : left / 6;
 }
 
 /* True: the design keeps the window. */

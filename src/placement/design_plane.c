@@ -4,8 +4,8 @@
  * classes of one direction, each of which has every point once: any number of classes lets pairs
  * meet equally often or once more. The points of the projective space are these directions; a line
  * has q + 1 of them, and every two are on exactly one. Both have planes as the case of dimension 2.
- * The Hermitian curve in the plane over q² elements has q³ + 1 points, and every two are on one line
- * that has q + 1 of them.
+ * The Hermitian curve in the plane over q² elements has q³ + 1 points, and every two are on one
+ * line that has q + 1 of them.
  */
 #include "placement/design_internal.h"
 

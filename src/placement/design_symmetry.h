@@ -25,7 +25,7 @@ struct symmetry {
     uint32_t digit_count, radices[SYMMETRY_DIGITS_MAX]; /* an element's digits, the least first */
     uint32_t *turn;                                     /* of each element */
     uint32_t orbit_count;
-    /* The way to the orbit of a pair, all small enough to stay near: the place of each node (class ×
+    /* The way to the orbit of a pair, small enough to stay near: the place of each node (class ×
      * size in the high half, its element in the low one); the distances of two elements, size ×
      * size; and the orbits of the distances between two classes, class_count² × size. */
     uint32_t *places;
