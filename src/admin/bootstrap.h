@@ -41,7 +41,9 @@ struct bootstrap {
     /* What was done, what is doubtful, and, with its error, what failed: one line each. */
     void (*say)(void *arg, enum log_level level, int r, const char *text);
     void *arg;
-    struct arena arena; /* the caller ends it */
+    bool grows;          /* a cluster that was made before: also chains for disks without any */
+    bool keeps_replicas; /* these with as many replicas as the chains that are there */
+    struct arena arena;  /* the caller ends it */
 };
 
 /* On b->kv. What fails has been said. */
@@ -49,7 +51,8 @@ int bootstrap_store(struct bootstrap *b, uint8_t ret_key[AUTH_KEY_BYTES]) fiber_
 /* Through b->mgmtd, when there is no store here: the first root user, if there is none. */
 int bootstrap_user(struct bootstrap *b) fiber_fn must_check;
 /* Through b->mgmtd; waits for storages, and in the end for the chains, until the fiber's deadline.
- * 0 also when the chain table was there. What fails has been said. */
+ * When the chain table was there, b->grows decides what happens to disks that came since. What
+ * fails has been said. */
 int bootstrap_chains(struct bootstrap *b) fiber_fn must_check;
 /* For these two. Returns @r. */
 int bootstrap_say(struct bootstrap *b, enum log_level level, int r, const char *fmt, ...)

@@ -6,6 +6,7 @@
  * interrupted before the table was stored makes the same one again.
  */
 #include "admin/bootstrap.h"
+#include "admin/bootstrap_plan.h"
 #include "base/check.h"
 #include "placement/design.h"
 #include "proto/storage.h"
@@ -25,31 +26,6 @@ enum {
     CHAINS_PER_CALL = 10000
 };
 
-/* What a storage node has to give: the indexes of its usable disks. */
-struct place {
-    uint32_t node_id, disk_count;
-    uint32_t *disks;
-};
-
-/* The storages at one moment. */
-struct storages {
-    struct place *places; /* in order of node id: connected, with a usable disk */
-    uint32_t count, registered_count;
-};
-
-struct creation {
-    struct bootstrap *b;
-    uint32_t node_id;
-    struct create_target_request request;
-};
-
-struct plan {
-    struct chain_spec *chains;
-    struct creation *creations;
-    uint32_t chain_count, chain_capacity, creation_count, creation_capacity;
-    uint32_t replica_count;
-};
-
 /* ---- who is there ---- */
 
 static int compare_places(const void *a, const void *b)
@@ -66,7 +42,7 @@ static void take_disks(struct arena *arena, const struct disk_info_list *disks, 
             ret->disks[ret->disk_count++] = disks->items[i].disk_index;
 }
 
-static int storages_list(struct bootstrap *b, struct arena *arena, struct storages *ret)
+int storages_list(struct bootstrap *b, struct arena *arena, struct storages *ret)
 {
     struct empty_record request = { 0 };
     struct list_disks_reply reply = { 0 };
@@ -161,18 +137,24 @@ static int check_storages(struct bootstrap *b, const struct storages *s)
 
 /* ---- the plan ---- */
 
-static uint64_t target_id_of(uint32_t node_id, uint32_t disk, uint32_t target)
+uint64_t target_id_of(uint32_t node_id, uint32_t disk, uint32_t target)
 {
     return TARGET_ID_PREFIX * 100000000000ull + (uint64_t)node_id * 100000 +
            (uint64_t)(disk + 1) * 100 + target + 1;
 }
 
-static uint32_t chain_id_of(uint32_t round, uint32_t chain)
+uint32_t chain_id_of(uint32_t round, uint32_t chain)
 {
     return CHAIN_ID_PREFIX * 100000000u + (round + 1) * 100000u + chain + 1;
 }
 
-static struct creation *plan_creation(struct bootstrap *b, struct plan *p)
+int chain_round_of(uint32_t chain_id)
+{
+    if (chain_id / 100000000u != CHAIN_ID_PREFIX) return -1;
+    return (int)(chain_id / 100000 % 1000) - 1;
+}
+
+struct creation *plan_creation(struct bootstrap *b, struct plan *p)
 {
     if (p->creation_count == p->creation_capacity) {
         uint32_t capacity = MAX_OF(2 * p->creation_capacity, 64u);
@@ -184,7 +166,7 @@ static struct creation *plan_creation(struct bootstrap *b, struct plan *p)
     return &p->creations[p->creation_count++];
 }
 
-static struct chain_spec *plan_chain(struct bootstrap *b, struct plan *p)
+struct chain_spec *plan_chain(struct bootstrap *b, struct plan *p)
 {
     if (p->chain_count == p->chain_capacity) {
         uint32_t capacity = MAX_OF(2 * p->chain_capacity, 64u);
@@ -205,7 +187,7 @@ static void plan_design(struct bootstrap *b, struct plan *p, const struct design
     uint32_t *next = arena_array(&b->arena, uint32_t, d->node_count);
     for (uint32_t c = 0; c < d->group_count; c++) {
         struct chain_spec *spec = plan_chain(b, p);
-        *spec = (struct chain_spec){ .chain_id = chain_id_of(round, c),
+        *spec = (struct chain_spec){ .chain_id = chain_id_of(p->first_round + round, c),
                                      .targets = { arena_array(&b->arena, uint64_t, k), k } };
         for (uint32_t i = 0; i < k; i++) {
             uint32_t at = d->members[c * k + (heads[c] + i) % k];
@@ -224,7 +206,7 @@ static void plan_design(struct bootstrap *b, struct plan *p, const struct design
 }
 
 /* The disks number @round of all nodes that have so many. 0 when there are too few of them. */
-static int plan_round(struct bootstrap *b, struct plan *p, const struct storages *s, uint32_t round)
+int plan_round(struct bootstrap *b, struct plan *p, const struct storages *s, uint32_t round)
 {
     const struct place **places = arena_array(&b->arena, const struct place *, s->count);
     uint32_t n = 0, k = p->replica_count, r = b->options->target_count;
@@ -350,20 +332,22 @@ static int upload_chains(struct bootstrap *b, const struct plan *p)
     return 0;
 }
 
-static int upload_table(struct bootstrap *b, const struct plan *p)
+static int upload_table(struct bootstrap *b, const struct plan *p, const uint32_t *before,
+                        uint32_t before_count)
 {
     const char *text = NULL;
     struct rpc_options options = { .arena = &b->arena,
                                    .timeout_ns = CALL_NS,
                                    .ret_error_text = &text };
-    struct set_chain_table_request table = {
-        .table_id = b->options->chain_table,
-        .chains = { arena_array(&b->arena, uint32_t, p->chain_count), p->chain_count },
-        .desc = BYTES_LITERAL("bootstrap")
-    };
+    struct set_chain_table_request table = { .table_id = b->options->chain_table,
+                                             .chains = { arena_array(&b->arena, uint32_t,
+                                                                     before_count + p->chain_count),
+                                                         before_count + p->chain_count },
+                                             .desc = BYTES_LITERAL("bootstrap") };
     struct set_chain_table_reply made = { 0 };
+    if (before_count) memcpy(table.chains.items, before, before_count * sizeof *before);
     for (uint32_t i = 0; i < p->chain_count; i++)
-        table.chains.items[i] = p->chains[i].chain_id;
+        table.chains.items[before_count + i] = p->chains[i].chain_id;
     int r =
         mgmtd_client_call(b->mgmtd, RPC_METHOD(mgmtd, set_chain_table), &options, &table, &made);
     if (r < 0)
@@ -383,25 +367,41 @@ static bool is_whole(const struct chain_info *chain)
     return chain != NULL;
 }
 
-/* Until every chain serves with all its members. */
-static int wait_serving(struct bootstrap *b)
+int plan_carry_out(struct bootstrap *b, const struct plan *p, const uint32_t *before,
+                   uint32_t before_count)
+{
+    int r = 0;
+    if (p->creation_count) r = create_targets(b, p);
+    if (r >= 0 && p->chain_count) r = upload_chains(b, p);
+    return r < 0 ? r : upload_table(b, p, before, before_count);
+}
+
+int chains_wait_serving(struct bootstrap *b, const uint32_t *chains, uint32_t count)
 {
     struct routing *routing = mgmtd_client_routing(b->mgmtd);
     for (;;) {
-        const struct chain_table *table = routing_table(routing, b->options->chain_table, 0);
-        uint32_t serving = 0, count = table ? table->chains.count : 0;
+        uint32_t serving = 0;
         for (uint32_t i = 0; i < count; i++)
-            serving += is_whole(routing_chain(routing, table->chains.items[i]));
-        if (count && serving == count) {
-            bootstrap_say(b, LOG_INFO, 0, "All %u chains serve with all replicas", count);
-            return 0;
-        }
+            serving += is_whole(routing_chain(routing, chains[i]));
+        if (serving == count) return 0;
         int r = fiber_sleep(20 * MSEC);
         if (r == -ERR_TIMEOUT)
             bootstrap_say(b, LOG_ERROR, r, "only %u of %u chains serve with all replicas", serving,
                           count);
         if (r < 0) return r;
     }
+}
+
+/* The chains of the plan, and that they serve. */
+static int wait_plan(struct bootstrap *b, const struct plan *p)
+{
+    uint32_t *chains = arena_array(&b->arena, uint32_t, p->chain_count);
+    for (uint32_t i = 0; i < p->chain_count; i++)
+        chains[i] = p->chains[i].chain_id;
+    int r = chains_wait_serving(b, chains, p->chain_count);
+    if (r >= 0)
+        bootstrap_say(b, LOG_INFO, 0, "All %u chains serve with all replicas", p->chain_count);
+    return r;
 }
 
 int bootstrap_chains(struct bootstrap *b)
@@ -413,7 +413,7 @@ int bootstrap_chains(struct bootstrap *b)
         bootstrap_say(b, LOG_INFO, 0,
                       "ChainTableId(%u) of ChainTableVersion(%u) with %u chains is there already",
                       table->table_id, table->version, table->chains.count);
-        return 0;
+        return b->grows ? bootstrap_grow(b, table) : 0;
     }
     cleanup_arena_ struct arena arena = { 0 };
     struct storages storages = { 0 };
@@ -422,8 +422,6 @@ int bootstrap_chains(struct bootstrap *b)
     if (r >= 0) r = storages_wait(b, &arena, &storages);
     if (r >= 0) r = check_storages(b, &storages);
     if (r >= 0) r = plan_make(b, &storages, &plan);
-    if (r >= 0) r = create_targets(b, &plan);
-    if (r >= 0) r = upload_chains(b, &plan);
-    if (r >= 0) r = upload_table(b, &plan);
-    return r < 0 ? r : wait_serving(b);
+    if (r >= 0) r = plan_carry_out(b, &plan, NULL, 0);
+    return r < 0 ? r : wait_plan(b, &plan);
 }

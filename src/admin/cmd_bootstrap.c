@@ -101,7 +101,12 @@ static int run_bootstrap(struct admin *a, const struct arguments *args)
     int r = check_options(a, &options);
     if (r < 0) return r;
     struct telling telling = { .a = a };
-    struct bootstrap b = { .node = a->node, .options = &options, .say = tell, .arg = &telling };
+    struct bootstrap b = { .node = a->node,
+                           .options = &options,
+                           .say = tell,
+                           .arg = &telling,
+                           .grows = true,
+                           .keeps_replicas = !argument(args, "--replicas")->is_set };
     if (a->printer.is_json) block_begin(&telling.block, &a->printer);
     r = run_steps(a, &b);
     arena_done(&b.arena);
@@ -116,7 +121,8 @@ const struct command_spec bootstrap_commands[] = {
     { "bootstrap", run_bootstrap, bootstrap_spec,
       "From registered storages to a cluster that can be mounted: first records, root user, "
       "targets, chains, chain\n"
-      "table. Does what is missing, says what it did; may be repeated.\n"
+      "table. Does what is missing, says what it did; may be repeated: storages that came since\n"
+      "then get targets, and new chains, which new files use; nothing that is there is changed.\n"
       "  bootstrap --replicas 3\n"
       "  bootstrap --replicas 2 --storages 2 --stripe 2" },
     { NULL, NULL, NULL, NULL },

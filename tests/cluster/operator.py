@@ -32,14 +32,19 @@ class Services:
         self.write("mgmtd-1", "node_id = 1\n" + store, port)
         self.write("meta-101", "node_id = 101\n" + store + self.mgmtd, port + 1)
         for i, count in enumerate(disk_counts):
-            paths = ["%s/disk-%d-%d" % (self.dir, 1001 + i, d) for d in range(count)]
-            for path in paths:
-                os.makedirs(path)
-            self.write("storage-%d" % (1001 + i), "node_id = %d\ntarget_paths = %s\n%s" %
-                       (1001 + i, json.dumps(paths), self.mgmtd), port + 2 + i)
+            self.add_storage(i, count)
         with open(self.dir + "/etc/admin_cli.toml", "w", encoding="utf-8") as f:
             f.write('cluster_id = "%s"\ncluster_key = "%s"\ntoken_file = "%s/token.txt"\n%s%s' %
                     (name, KEY, self.dir, store, self.mgmtd))
+
+    def add_storage(self, i, disk_count):
+        paths = ["%s/disk-%d-%d" % (self.dir, 1001 + i, d) for d in range(disk_count)]
+        for path in paths:
+            os.makedirs(path)
+        name = "storage-%d" % (1001 + i)
+        self.write(name, "node_id = %d\ntarget_paths = %s\n%s" %
+                   (1001 + i, json.dumps(paths), self.mgmtd), self.port + 2 + i)
+        return name
 
     def write(self, name, text, port):
         self.ports[name] = port
@@ -127,6 +132,8 @@ All 10 chains serve with all replicas
     same(s.admin("bootstrap --replicas 3"), """\
 The store is that of cluster 'five' already
 ChainTableId(1) of ChainTableVersion(1) with 10 chains is there already
+Found 2 disks without chains on 1 of 5 storages
+They stay empty: chains of 3 replicas need a disk more on as many nodes
 """)
     with open(token, encoding="utf-8") as f:
         same(f.read(), text)
@@ -134,8 +141,7 @@ ChainTableId(1) of ChainTableVersion(1) with 10 chains is there already
     by_token = ("--config.kv_path=", "--config.cluster_key=", "--config.user_info.token",
                 text.strip())
     got = s.json(*by_token, "bootstrap")
-    same(got["Step"][1:], ["ChainTableId(1) of ChainTableVersion(1) with 10 chains is there "
-                           "already"])
+    same(got["Step"][1], "ChainTableId(1) of ChainTableVersion(1) with 10 chains is there already")
     for words, want in (("--replicas 0", "--replicas must be from 1 to 16, not 0"),
                         ("--replicas 17", "--replicas must be from 1 to 16, not 17"),
                         ("--targets-per-disk 100", "--targets-per-disk must be from 1 to 99"),
@@ -259,6 +265,65 @@ def test_few(s, words, want):
     s.admin("create /f; write-file /f --value 5 --length 9MB")
 
 
+def test_grow(s):
+    """Storages that come later: targets and new chains for them, and nothing else is touched."""
+    def targets():
+        return sorted((t["ChainId"], t["TargetId"], t["NodeId"]) for t in s.json("list-targets"))
+
+    def grow(names, steps):
+        old, chains = targets(), len(s.json("list-chains -t 1"))
+        for name in names:
+            s.start(name)
+        wait_until(30, "%s have come" % names, lambda: all(
+            n["Status"] == "HEARTBEAT_CONNECTED" for n in s.json("list-nodes")
+            if n["Type"] == "STORAGE") and len(s.json("list-disks")) >= len(s.disk_counts))
+        got = s.json("bootstrap")["Step"]
+        same(got[1], "ChainTableId(1) of ChainTableVersion(%d) with %d chains is there already" %
+             (chains // 6, chains))
+        same(got[2:], steps)
+        new = targets()
+        if [t for t in old if t not in new]:
+            fail("targets that were there are gone: %s, %s" % (old, new))
+        used = [len([t for t in new if t[2] == "100%d" % (i + 1)])
+                for i in range(len(s.disk_counts))]
+        for chain in s.json("list-chains -t 1"):
+            nodes = [t[2] for t in new if t[0] == chain["ChainId"]]
+            if chain["Status"] != "SERVING" or len(nodes) != 2 or nodes[0] == nodes[1]:
+                fail("chain %s: %s" % (chain, nodes))
+        # again: nothing is left to do, as the json of one step tells
+        same(s.json("bootstrap")["Step"][1:], [
+            "ChainTableId(1) of ChainTableVersion(%d) with %d chains is there already" %
+            (chains // 6 + 1, chains + 6)])
+        same(targets(), new)
+        return used
+    sums = s.admin("checksum /f")
+    s.disk_counts.append(1)
+    # one node is too few for chains of its own: it shares them with the others
+    same(grow([s.add_storage(2, 1)], [
+        "Found 1 disk without chains on 1 of 3 storages",
+        "Placement on 1 new and 2 other nodes: 6 chains of 2 replicas",
+        "Create 12 targets succeeded", "Upload 6 chains succeeded",
+        "Upload ChainTableId(1) of ChainTableVersion(2) succeeded",
+        "All 6 new chains serve with all replicas"]), [9, 9, 6])
+    s.disk_counts += [1, 1]
+    same(grow([s.add_storage(3, 1), s.add_storage(4, 1)], [
+        "Found 2 disks without chains on 2 of 5 storages",
+        "Placement on 2 nodes: 6 chains of 2 replicas, 6 targets a disk, two nodes meet in 6 to 6 "
+        "chains",
+        "Create 12 targets succeeded", "Upload 6 chains succeeded",
+        "Upload ChainTableId(1) of ChainTableVersion(3) succeeded",
+        "All 6 new chains serve with all replicas"]), [9, 9, 6, 6, 6])
+    # files that were there are where they were; new ones use the new chains, too
+    same(s.admin("checksum /f"), sums)
+    for i in range(6):
+        s.admin("create /g%d; write-file /g%d --value 7 --length 9MB" % (i, i))
+    same(s.admin("checksum /g0").splitlines()[-1:] != [], True)
+    new_used = [t for t in s.json("list-targets") if t["NodeId"] in ("1003", "1004", "1005")
+                and t["UsedSize"] not in ("0", "0B", 0)]
+    if not new_used:
+        fail("new files use none of the new targets: %s" % s.json("list-targets"))
+
+
 def main():
     with Services("five", PORT_BASE, [1, 1, 3, 1, 1]) as s:
         test_five(s)
@@ -267,6 +332,7 @@ def main():
         test_events(s)
     with Services("two", PORT_BASE + 20, [1, 1]) as s:
         test_few(s, "--storages 2", "2 nodes can keep 2 replicas of data, not 3")
+        test_grow(s)
     with Services("one", PORT_BASE + 40, [1]) as s:
         test_few(s, "", "1 node can keep 1 replica of data, not 3")
 
