@@ -246,6 +246,48 @@ int absence_throttled_return(struct world *w)
     return r;
 }
 
+/* The next passes of @p's fibers through @point take this long: as many as there are chunks. */
+static void delay_point(const struct process *p, const char *point, uint64_t delay_ns)
+{
+    struct fault_rule rule = { .point = point,
+                               .kind = FAULT_DELAY,
+                               .delay_ns = delay_ns,
+                               .hit_count = WORLD_CHUNK_COUNT_MAX };
+    fault_add(p->node, &rule);
+}
+
+static int wait_hit(const struct process *p, const char *point)
+{
+    int r = 0;
+    while (r == 0 && fault_hits(p->node, point) == 0) {
+        r = fiber_sleep(1 * MSEC);
+    }
+    return r;
+}
+
+/* Two replicas. What replaces chunks of the second one is sent twice; the second copies come until
+ * two seconds later, when newer updates have come by and the attempt is not over yet. */
+int absence_late_replacements(struct world *w)
+{
+    struct process *head = &w->storages[0], *filled = &w->storages[1];
+    struct sim_net_profile well = sim_options_default(0).net, net = well;
+    net.repeat_ppm = 1000000;
+    net.repeat_max_ns = 2 * SEC;
+    world_end(w, filled, ENDING_POWER);
+    int r = wait_state(w, filled, PUBLIC_OFFLINE);
+    if (r == 0) r = write_all(w);
+    /* The beginning of the attempt must not come twice: it would begin anew. */
+    delay_point(head, "storage.resync.before_chunk", 20 * MSEC);
+    delay_point(head, "storage.resync.before_done", 3 * SEC);
+    world_start(w, filled);
+    if (r == 0) r = wait_hit(head, "storage.resync.before_chunk");
+    sim_set_net_profile(w->place.sim, &net);
+    if (r == 0) r = wait_hit(head, "storage.resync.before_done");
+    sim_set_net_profile(w->place.sim, &well);
+    if (r == 0) r = write_all(w);
+    return r < 0 ? r : wait_state(w, filled, PUBLIC_SERVING);
+}
+
 /* ---- exactly once ---- */
 
 /* The client's write stands still before the answer, or before it is forwarded, and the client is
@@ -290,14 +332,6 @@ int absence_retry_at_filled(struct world *w)
     return r < 0 ? r : world_wait_whole(w, STEP_LIMIT_NS);
 }
 
-/* The next pass of @p's fiber through @point takes this long, or until faults are cleared. */
-static void delay_point(const struct process *p, const char *point, uint64_t delay_ns)
-{
-    struct fault_rule rule = { .point = point, .kind = FAULT_DELAY, .hit_count = 1 };
-    rule.delay_ns = delay_ns;
-    fault_add(p->node, &rule);
-}
-
 int absence_retry_at_refilled(struct world *w)
 {
     struct world_client *lost = &w->clients[0], *other = &w->clients[1];
@@ -307,9 +341,7 @@ int absence_retry_at_refilled(struct world *w)
     int r = wait_state(w, filled, PUBLIC_OFFLINE);
     delay_point(head, "storage.resync.before_done", STEP_LIMIT_NS);
     world_start(w, filled);
-    while (r == 0 && fault_hits(head->node, "storage.resync.before_done") == 0) {
-        r = fiber_sleep(1 * MSEC);
-    }
+    if (r == 0) r = wait_hit(head, "storage.resync.before_done");
     /* The one that is being filled has it, the head does not know that. */
     if (r == 0) r = strand_write(w, &write, "storage.update.before_commit");
     world_end(w, head, ENDING_POWER);

@@ -83,6 +83,7 @@ static void survives_absences(void **state)
     run_seeds("lastsrv", 3);
     run_seeds("away", 2);
     run_seeds("throttle", 2);
+    run_seeds("late-replacements", 2);
     run_seeds("retry-filled", 2);
     run_seeds("retry-refilled", 2);
     run_seeds("retry-former", 2);
@@ -137,12 +138,13 @@ static const struct {
     { MUTANT_ORPHAN_NOT_ROLLED_FORWARD, "blinks", 5 },
     { MUTANT_PENDING_REMOVE_BECOMES_WRITE, "each-step", 2 },
     { MUTANT_RESYNC_SKIPS_BUCKET, "trouble", 10 },
+    { MUTANT_OLDER_REPLACEMENT, "late-replacements", 4 },
     { MUTANT_FLOOR_FORGOTTEN, "floors", 5 },
     { MUTANT_RETRY_UNDER_NEW_IDENTITY, "blinks", 5 },
     { MUTANT_TOMBSTONE_DROPPED_EARLY, "tombstones", 2 },
     { MUTANT_IDENTITIES_NOT_COPIED, "retry-filled", 2 },
     { MUTANT_IDENTITIES_NOT_CLEARED, "retry-former", 2 },
-    { MUTANT_SYNCING_LEFT_OUT, "trouble", 10 },
+    { MUTANT_SYNCING_LEFT_OUT, "repeats", 4 },
     { MUTANT_EMPTY_DISK_TRUSTED, "replaced", 4 },
 };
 

@@ -103,7 +103,7 @@ static const struct {
     { MUTANT_LEASE_FROM_REPLY, "fleet-late", 8 },
     { MUTANT_NODE_LEASE_FROM_REPLY, "fleet-late", 4 },
     { MUTANT_ROUTING_BACKWARDS, "fleet-deposed", 4 },
-    { MUTANT_NO_CHUNK_LOCK, "fleet-registers", 4 },
+    { MUTANT_NO_CHUNK_LOCK, "fleet-registers", 10 },
 };
 
 static void mutants_are_caught(void **state)

@@ -199,6 +199,12 @@ static void set_two_replicas(struct world_options *o)
     o->chunk_count = 1;
 }
 
+static void set_late_replacements(struct world_options *o)
+{
+    set_two_replicas(o);
+    o->chunk_count = WORLD_CHUNK_COUNT_MAX;
+}
+
 static void set_two_disks(struct world_options *o)
 {
     o->disk_count = o->chain_count = 2;
@@ -273,6 +279,8 @@ const struct scenario scenarios[] = {
     { "away", "one is away for a minute while little changes", set_all_chunks,
       absence_short_return },
     { "throttle", "one is filled at a bounded rate", set_all_chunks, absence_throttled_return },
+    { "late-replacements", "what fills one comes again, after newer updates", set_late_replacements,
+      absence_late_replacements },
     { "retry-filled", "a lost answer is asked for again at a member that was filled since",
       set_two_replicas, absence_retry_at_filled },
     { "retry-refilled", "the same, and it came while that member was being filled, twice",

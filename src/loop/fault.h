@@ -75,6 +75,8 @@ int fault_hit(struct node *node, const char *point) fiber_fn must_check;
     M(PENDING_REMOVE_BECOMES_WRITE, "pending-remove-becomes-write",                                \
       "a pending removal stays a removal")                                                         \
     M(RESYNC_SKIPS_BUCKET, "resync-skips-bucket", "a resync compares all buckets")                 \
+    M(OLDER_REPLACEMENT, "older-replacement-applied",                                              \
+      "a replacement that is older than what the receiver has is refused")                         \
     M(FLOOR_FORGOTTEN, "floor-forgotten", "writes of an older generation are refused")             \
     M(RETRY_UNDER_NEW_IDENTITY, "retry-under-new-identity", "a retry is the same update")          \
     M(TOMBSTONE_DROPPED_EARLY, "tombstone-dropped-early",                                          \

@@ -136,9 +136,9 @@ static int drop_pending(struct target *t, const struct chunk_state *state)
     return r < 0 ? r : 0;
 }
 
-/* Is the receiver's content still what the sender saw, or older than what comes? So it is: the
- * sender looked under its chunk lock, and what came before is refused by epoch and chain version. A
- * sender that errs must not undo what is newer, though. */
+/* Is the receiver's content still what the sender saw, or older than what comes? It was when the
+ * sender looked, under its chunk lock. But the sender may have given up since, and newer updates
+ * have come by, all within one epoch: a message that comes late must not undo them. */
 static bool may_apply(const struct update_request *req, const struct chunk_state *state)
 {
     bool is_seen =
@@ -188,7 +188,7 @@ int sync_receive_chunk(struct target *t, const struct update_request *req, struc
                              state.chain_version == req->pair_chain_version &&
                              state.crc32c == req->crc32c && state.length == req->length;
     if (is_same) return drop_pending(t, &state);
-    if (!may_apply(req, &state)) return -ERR_CHUNK_STALE_UPDATE;
+    if (!may_apply(req, &state) && !MUTANT(OLDER_REPLACEMENT)) return -ERR_CHUNK_STALE_UPDATE;
     if (req->kind == UPDATE_REMOVE) {
         r = drop_pending(t, &state);
         if (r < 0) return r;
