@@ -51,6 +51,15 @@ static void rules_of_truncate(struct world *w, struct arena *a)
     check(set(w, a, &shrink, 0, &out) == 0 && out.trim_from == 3);
     check(trims_once(w->meta, 0) == 1);
     check(stat_of(w, a, file.id).trim_from == TRIM_NONE);
+    /* The clock was wrong when it was noted. */
+    sim_clock_jump(w->machine, 3600 * (int64_t)SEC);
+    check(set(w, a, &grow, 0, &out) == 0);
+    w->chunks.fail_next = 1;
+    check(set(w, a, &shrink, 0, &out) == 0 && out.trim_from == 3);
+    check(trims_once(w->meta, 10 * SEC) == 0);
+    sim_clock_jump(w->machine, -3600 * (int64_t)SEC);
+    check(trims_once(w->meta, 10 * SEC) == 1);
+    check(stat_of(w, a, file.id).trim_from == TRIM_NONE);
 
     struct rpc_call call = call_of(w, a);
     struct settle_request settle = { .base = base_of(w, 0),

@@ -180,7 +180,8 @@ void run_world(uint64_t seed, int (*main_fn)(void *), const struct kv_mem_profil
     struct world w = { .seed = seed };
     struct run run = { &w, main_fn, profile };
     w.sim = sim_new(&options);
-    w.node = node_new(sim_loop(w.sim), sim_machine_new(w.sim, "meta"), "meta-101");
+    w.machine = sim_machine_new(w.sim, "meta");
+    w.node = node_new(sim_loop(w.sim), w.machine, "meta-101");
     w.store = kv_mem_store_new(seed);
     assert_int_equal(sim_run(w.sim, run_on_node, &run, 3600 * SEC), 0);
     node_free(w.node);

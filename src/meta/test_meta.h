@@ -15,6 +15,7 @@ struct fake_chunks {
 
 struct world {
     struct sim *sim;
+    struct machine *machine;
     struct node *node;
     struct kv_mem_store *store;
     struct kv *kv;
