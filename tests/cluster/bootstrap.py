@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""operator.py - what an operator without knowledge of 3FS types: services started by hand, then
+"""bootstrap.py - what an operator without knowledge of 3FS types: services started by hand, then
 `bootstrap`, once and again, with five storages, with two and with one; `status` and `list-disks`
 of a cluster that is well and of one that is not; what `events` and
 `top` say of all that.
