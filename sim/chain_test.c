@@ -101,6 +101,15 @@ static void survives_bad_disks(void **state)
     run_seeds("tombstones", 2);
 }
 
+static void survives_rot_where_it_hurts(void **state)
+{
+    run_seeds("rot-behind", 2);
+    run_seeds("rot-at-head", 2);
+    run_seeds("rot-elsewhere", 2);
+    run_seeds("rot-everywhere", 2);
+    run_seeds("rot-in-turns", 2);
+}
+
 static void same_seed_same_trace(void **state)
 {
     uint64_t hashes[2];
@@ -178,6 +187,7 @@ int main(void)
         cmocka_unit_test(hands_over_before_it_ends),
         cmocka_unit_test(survives_absences),
         cmocka_unit_test(survives_bad_disks),
+        cmocka_unit_test(survives_rot_where_it_hurts),
         cmocka_unit_test(same_seed_same_trace),
         cmocka_unit_test(mutants_are_caught),
     };

@@ -27,14 +27,18 @@ bool fleet_is_whole(const struct fleet *f)
 bool fleet_lacks_disk(const struct fleet *f, const struct process *p)
 {
     const struct routing *routing = mgmtd_client_routing(f->admin.mgmtd);
+    bool is_lacking = false;
     for (uint32_t id = 1; id <= FLEET_CHAIN_COUNT; id++) {
         const struct chain_info *chain = routing_chain(routing, id);
         for (uint32_t i = 0; chain && i < chain->members.count; i++) {
             const struct chain_member *m = &chain->members.items[i];
-            if (m->node_id == p->role.node_id && m->local_state == LOCAL_OFFLINE) return true;
+            if (m->node_id != p->role.node_id) continue;
+            /* It has what nobody else has: no operator would throw it away. */
+            if (m->public_state == PUBLIC_LASTSRV) return false;
+            is_lacking = is_lacking || m->local_state == LOCAL_OFFLINE;
         }
     }
-    return false;
+    return is_lacking;
 }
 
 int fleet_wait_whole(struct fleet *f, uint64_t timeout_ns)

@@ -11,8 +11,7 @@ static void set_quiet(struct fleet_options *o)
 
 static void set_all(struct fleet_options *o)
 {
-    /* Rot is for fleet-disks: an update that is left pending and rots is not repaired. */
-    o->faults = FLEET_ALL_FAULTS & ~(unsigned)FLEET_ROT;
+    o->faults = FLEET_ALL_FAULTS;
     o->trouble_ns = 20 * SEC;
 }
 

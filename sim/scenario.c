@@ -2,6 +2,7 @@
 #include "sim/scenario.h"
 #include "sim/chain_absence.h"
 #include "sim/chain_disks.h"
+#include "sim/chain_rot.h"
 #include "sim/chain_steps.h"
 #include <stdio.h>
 #include <string.h>
@@ -237,6 +238,11 @@ static void set_damaged_alone(struct world_options *o)
     o->with_rot = true;
 }
 
+static void set_rot_at(struct world_options *o)
+{
+    o->with_rot = true;
+}
+
 /* An operation lives at most 20 s. */
 static void set_tombstones(struct world_options *o)
 {
@@ -295,6 +301,15 @@ const struct scenario scenarios[] = {
     { "rot", "bits flip on one storage's disk", set_rot, disks_rot },
     { "damaged-alone", "the only storage that serves is damaged", set_damaged_alone,
       disks_damaged_alone },
+    { "rot-behind", "an update that is pending behind the head rots", set_rot_at,
+      rot_pending_behind },
+    { "rot-at-head", "an update that nobody else has rots on the head", set_rot_at,
+      rot_pending_at_head },
+    { "rot-elsewhere", "what rots on the only one serving is pending on others", set_rot_at,
+      rot_pending_elsewhere },
+    { "rot-everywhere", "one block rots on all replicas, and one disk is replaced", set_rot_at,
+      rot_everywhere },
+    { "rot-in-turns", "another block rots on each replica", set_rot_at, rot_in_turns },
     { "spread", "reads use all replicas, and avoid one that fails", NULL, disks_spread_reads },
     { "tombstones", "chunks are removed, forgotten and made anew", set_tombstones, just_run },
 };

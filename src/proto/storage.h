@@ -93,7 +93,9 @@ WIRE_RECORD(write_reply, WRITE_REPLY)
     F(u32, base_chain_version, "")                                                                 \
     F(u32, base_crc32c, "of the whole committed chunk")                                            \
     F(u64, epoch, "resync: as given by sync_start; refused when not the receiver's")               \
-    F(u32, sync_permille, "resync: how far the sender is with its chunks")
+    F(u32, sync_permille, "resync: how far the sender is with its chunks")                         \
+    F(u32_list, block_crcs,                                                                        \
+      "REPLACE by what is damaged and nobody has whole: what the CRC of each block ought to be")
 WIRE_RECORD(update_request, UPDATE_REQUEST)
 
 #define CHUNK_RANGE_REQUEST(F)                                                                     \
@@ -173,6 +175,19 @@ WIRE_RECORD(chunk_reply, CHUNK_REPLY)
     F(u32, count_max, "sync_list: 0: 4096")                                                        \
     F(u8, has_after, "0: from the first chunk")
 WIRE_RECORD(sync_request, SYNC_REQUEST)
+/* To any target of the chain, whatever its state: what it has of a content that is damaged
+ * elsewhere. The bulk data may be damaged, too: the asker knows the CRC of each block. */
+#define FETCH_CHUNK_REQUEST(F)                                                                     \
+    F(u32, chain_id, "")                                                                           \
+    F(chunk_id, chunk, "")                                                                         \
+    F(u64, version, "of the content, committed or pending")                                        \
+    F(u32, pair_chain_version, "of it")                                                            \
+    F(u32, length, "of it")                                                                        \
+    F(u32, crc32c, "of all of it")                                                                 \
+    F(u8, is_any, "1: another content of the chunk will do, if that one is not there")
+WIRE_RECORD(fetch_chunk_request, FETCH_CHUNK_REQUEST)
+#define FETCH_CHUNK_REPLY(F) F(u32, length, "of what comes, at most that of the request")
+WIRE_RECORD(fetch_chunk_reply, FETCH_CHUNK_REPLY)
 #define SYNC_START_REPLY(F) F(u64, epoch, "of this attempt: goes into all its messages")
 WIRE_RECORD(sync_start_reply, SYNC_START_REPLY)
 #define SYNC_BUCKETS_REPLY(F)                                                                      \
@@ -247,5 +262,6 @@ WIRE_RECORD(target_request, TARGET_REQUEST)
     M(s, 32, committed_version, chunk_request, chunk_reply)                                        \
     M(s, 33, sync_buckets, sync_request, sync_buckets_reply)                                       \
     M(s, 34, sync_list, sync_request, chunk_meta_page)                                             \
-    M(s, 35, sync_identities, identity_page, empty_record)
+    M(s, 35, sync_identities, identity_page, empty_record)                                         \
+    M(s, 36, fetch_chunk, fetch_chunk_request, fetch_chunk_reply)
 RPC_SERVICE_DECLARE(storage, STORAGE_METHODS)

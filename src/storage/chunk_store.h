@@ -112,7 +112,12 @@ struct chunk_update {
     uint32_t chunk_size;
     uint32_t offset, length; /* as in update_request */
     struct bytes data; /* WRITE, REPLACE; page-aligned memory saves a copy; borrowed till return */
-    uint32_t data_crc32c;   /* of data; verified here, in the pass that makes the block CRCs */
+    uint32_t data_crc32c; /* of data; verified here, in the pass that makes the block CRCs */
+    /* REPLACE by what is damaged and nobody has whole: the CRC that each block ought to have, which
+     * together make data_crc32c. Blocks of @data that have others are kept, and reading them is
+     * -ERR_CHECKSUM_MISMATCH. NULL: @data is whole. */
+    const uint32_t *block_crcs;
+    bool is_anew;           /* REPLACE: in other units, also when this very update is pending */
     uint32_t result_crc32c; /* out: CRC32C of the whole chunk when this is committed */
     uint32_t result_length; /* out */
 };
@@ -125,8 +130,8 @@ struct chunk_update {
  *    not the next on top of content (neither for REPLACE and REMOVE);
  *  - -ERR_CHUNK_ADVANCE_UPDATE: a record of another identity is pending, and this is no REPLACE.
  * A pending record of the same identity, pair and kind stays as it is: the call then only waits
- * until that is durable. After -ERR_TIMEOUT and -ERR_CANCELED the update is pending or not:
- * chunk_get() tells. */
+ * until that is durable (unless @is_anew). After -ERR_TIMEOUT and -ERR_CANCELED the update is
+ * pending or not: chunk_get() tells. */
 int chunk_stage(struct chunk_store *s, uint64_t target_id, struct chunk_id chunk,
                 struct chunk_update *update) fiber_fn must_check;
 /* Waits until the chunk's pending record, if it has one, is durable: a call of chunk_stage() that
@@ -160,6 +165,12 @@ CLEANUP_FUNC(struct chunk_pin *, chunk_unpin)
 int chunk_read(struct chunk_pin *pin, uint32_t offset, uint32_t length, struct buffer_pool *pool,
                struct buffer **ret, uint32_t *ret_skip, uint32_t *ret_length,
                uint32_t *ret_crc32c) fiber_fn must_check;
+/* All of the pinned content as the disk has it, damaged or not, into @to: page-aligned, room for
+ * whole blocks. A block that cannot be read is zeros. */
+void chunk_read_unverified(struct chunk_pin *pin, uint8_t *to) fiber_fn;
+/* CRC32C of the real bytes of each block (CHUNK_CRC_BLOCK_BYTES) of the pinned content; borrowed
+ * from the pin. */
+const uint32_t *chunk_block_crcs(const struct chunk_pin *pin, uint32_t *ret_count);
 
 /* Calls @fn for chunks of the target greater than @after (NULL: from the first), in order,
  * committed, pending and tombstones alike, until it returns other than 0, which is returned. @fn

@@ -187,6 +187,17 @@ int chunk_read(struct chunk_pin *pin, uint32_t offset, uint32_t length, struct b
                       ret_length, ret_crc32c);
 }
 
+void chunk_read_unverified(struct chunk_pin *pin, uint8_t *to)
+{
+    shard_read_unverified(pin->op.store->shard, pin->record, to);
+}
+
+const uint32_t *chunk_block_crcs(const struct chunk_pin *pin, uint32_t *ret_count)
+{
+    *ret_count = pin->record->head.block_count;
+    return pin->record->block_crcs;
+}
+
 /* ---- walks ---- */
 
 int chunk_each(struct chunk_store *s, uint64_t target_id, const struct chunk_id *after,

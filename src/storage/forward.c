@@ -1,6 +1,7 @@
 /* forward.c - attempts to bring one update to the successor, until it answers or leaves. */
 #include "storage/forward.h"
 #include "loop/fault.h"
+#include "storage/repair.h"
 #include "storage/storage_internal.h"
 
 #define ATTEMPT_TIMEOUT_NS   (5 * SEC)
@@ -26,30 +27,6 @@ void forward_interrupt(struct target *t)
     list_for_each (it, &t->attempts) {
         wait_queue_wake_all(&list_entry(it, struct attempt, link)->wake);
     }
-}
-
-int forward_read_whole(struct target *t, struct chunk_id chunk, enum chunk_pin_which which,
-                       uint64_t version, struct buffer **ret, struct bytes *ret_data)
-{
-    cleanup_(chunk_unpinp) struct chunk_pin *pin = NULL;
-    struct chunk_state state;
-    int r = chunk_pin(t->store, t->target_id, chunk, which, &pin, &state);
-    if (r < 0) return r;
-    bool is_pending = which == CHUNK_PENDING;
-    if (r == 0 || (is_pending ? state.pending_version : state.version) != version)
-        return -ERR_CHUNK_VERSION_MISMATCH;
-    uint32_t length = is_pending ? state.pending_length : state.length;
-    uint32_t crc = 0, real = 0, skip = 0;
-    cleanup_(buffer_givep) struct buffer *buffer = NULL;
-    if (length > 0) {
-        r = chunk_read(pin, 0, length, t->storage->pool, &buffer, &skip, &real, &crc);
-        if (r < 0) return r;
-    }
-    if (real != length || crc != (is_pending ? state.pending_crc32c : state.crc32c))
-        return -ERR_CHECKSUM_MISMATCH;
-    *ret_data = bytes_of(buffer ? buffer->base + skip : NULL, length);
-    *ret = TAKE_PTR(buffer);
-    return 0;
 }
 
 static int attempt_fiber(void *arg)
@@ -128,9 +105,37 @@ static void fill_request(const struct target *t, const struct forward *f, struct
     a->request.is_resync = 0;
 }
 
+/* The pending content is damaged here. Who is before us has it, and who is behind us may. If nobody
+ * in the chain has it, it was never acknowledged while others served: then they serve on without
+ * us, and it ends when we are filled (rule 4). If nobody else serves, it goes as it is. */
+static int repair_pending(struct target *t, struct forward *f, struct content *ret)
+{
+    struct repaired repaired;
+    int r = repair_content(t, f->state, CHUNK_PENDING, &repaired);
+    if (r < 0) return r;
+    *ret = repaired.content;
+    if (!ret->block_crcs) return 0;
+    if (!repaired.have_members_said) r = -ERR_NOT_AVAILABLE;
+    if (r == 0 && t->serving_count > 1) {
+        target_withdraw(t, "an update that is pending here is damaged");
+        r = -ERR_TARGET_STATE_INVALID;
+    }
+    if (r < 0) content_done(ret);
+    return r;
+}
+
+/* The whole pending content. */
+static int read_pending(struct target *t, struct forward *f, struct content *ret)
+{
+    int r = content_read(t, f->state->chunk, CHUNK_PENDING, f->state->pending_version, ret);
+    if (is_damage(r)) r = repair_pending(t, f, ret);
+    /* No other error of ours may be taken for a refusal by the successor. */
+    return r < 0 ? -ERR_CHUNK_READ_FAILED : 0;
+}
+
 /* The update in the form that @successor takes: as it came, or as the whole pending content. */
 static int attempt_prepare(struct target *t, const struct member *successor, struct forward *f,
-                           struct attempt *a, struct buffer **buffer)
+                           struct attempt *a, struct content *whole)
 {
     a->node_id = successor->node_id;
     bool is_syncing = successor->public_state == PUBLIC_SYNCING;
@@ -138,16 +143,15 @@ static int attempt_prepare(struct target *t, const struct member *successor, str
     fill_request(t, f, a);
     if (a->request.kind != UPDATE_REPLACE || f->original) return 0;
     if (f->state->pending_kind == UPDATE_REMOVE) return 0;
-    if (!*buffer) {
-        struct bytes data;
-        int r = forward_read_whole(t, f->state->chunk, CHUNK_PENDING, f->state->pending_version,
-                                   buffer, &data);
+    if (!whole->buffer) {
+        int r = read_pending(t, f, whole);
         if (r < 0) return r;
-        f->data = data;
+        f->data = whole->data;
         /* The chain may have changed while we read. */
         if (a->request.chain_version != t->chain_version) return -ERR_CHAIN_VERSION_MISMATCH;
     }
     a->data = f->data;
+    a->request.block_crcs = (struct u32_list){ whole->block_crcs, whole->block_count };
     return 0;
 }
 
@@ -170,6 +174,11 @@ static int judge(struct target *t, struct forward *f, const struct attempt *a, i
                          a->reply.crc32c, a->node_id);
     }
     if (is_refusal(r)) return r;
+    if (r == -ERR_CHUNK_COMMITTED_UPDATE && t->serving_count > t->self_at + 1) {
+        /* Another update has this pair, and all behind us have committed it: ours got lost here. */
+        target_withdraw(t, "updates that its chain has are not here");
+        return -ERR_TARGET_STATE_INVALID;
+    }
     bool is_behind = r == -ERR_CHUNK_MISSING_UPDATE, is_damaged = r == -ERR_CHECKSUM_MISMATCH;
     if ((is_behind || is_damaged) && f->original) {
         storage_count(s, is_behind ? "storage.replica_behind" : "storage.replica_damaged", 1);
@@ -213,7 +222,7 @@ static void log_trouble(const struct target *t, const struct forward *f, const s
 
 int forward_pending(struct target *t, struct forward *f)
 {
-    cleanup_(buffer_givep) struct buffer *buffer = NULL;
+    cleanup_(content_done) struct content whole = { 0 };
     uint64_t pause_ns = ATTEMPT_PAUSE_MIN_NS;
     for (uint32_t attempt_count = 1;; attempt_count++) {
         if (!target_is_member(t)) return -ERR_TARGET_STATE_INVALID;
@@ -222,11 +231,12 @@ int forward_pending(struct target *t, struct forward *f)
         if (!successor || MUTANT(SKIP_FORWARD)) return 0;
         if (successor->public_state == PUBLIC_SYNCING && MUTANT(SYNCING_LEFT_OUT)) return 0;
         struct attempt a = { .result = 0 };
-        int r = attempt_prepare(t, successor, f, &a, &buffer);
+        int r = attempt_prepare(t, successor, f, &a, &whole);
         if (r == 0) r = run_attempt(t, &a);
         int why = r;
         r = judge(t, f, &a, r);
         if (r <= 0) return r;
+        if (whole.block_crcs) content_done(&whole); /* somebody may have it next time */
         storage_count(t->storage, "storage.forward_retries", 1);
         log_trouble(t, f, &a, attempt_count, why);
         r = pause_before_retry(t, pause_ns, a.request.chain_version);

@@ -25,7 +25,3 @@ struct forward {
 int forward_pending(struct target *t, struct forward *f) fiber_fn must_check;
 /* The chain has changed: running attempts end. */
 void forward_interrupt(struct target *t);
-/* Pins the content (@which) of a chunk and reads all of it into a buffer of the storage's pool. */
-int forward_read_whole(struct target *t, struct chunk_id chunk, enum chunk_pin_which which,
-                       uint64_t version, struct buffer **ret,
-                       struct bytes *ret_data) fiber_fn must_check;

@@ -1,69 +1,19 @@
-/* repair.c - a queue of damaged chunks, and the repair of one from a peer. */
+/* repair.c - a queue of damaged chunks, and the repair of one from its peers. */
 #include "storage/repair.h"
-#include "base/arena.h"
-#include "base/crc32c.h"
 #include "loop/fault.h"
-#include "storage/forward.h"
 #include "storage/storage_internal.h"
 
 enum { QUEUE_COUNT_MAX = 1024 };
-#define FETCH_TIMEOUT_NS  (5 * SEC)
 #define REPAIR_TIMEOUT_NS (30 * SEC)
 
 /* ---- one chunk ---- */
 
-/* The bytes of the pair in @state as another member has them, into @to. */
-static int fetch_from(struct target *t, const struct member *from, const struct chunk_state *state,
-                      void *to)
+/* The same content, of the same pair and update, in other units: pending, as the damaged one was,
+ * or committed again. */
+static int write_anew(struct target *t, const struct chunk_state *state, enum chunk_pin_which which,
+                      struct bytes data)
 {
-    FIBER_TIMEOUT(FETCH_TIMEOUT_NS);
-    struct net_address address;
-    struct rpc_target peer;
-    int r = storage_peer(t->storage, from->node_id, RPC_BULK, &address, &peer);
-    if (r < 0) return r;
-    cleanup_arena_ struct arena arena;
-    arena_init(&arena);
-    struct iovec iov = { to, state->length };
-    uint32_t size = 0;
-    struct rpc_options options = {
-        .arena = &arena, .bulk_in = &iov, .bulk_in_count = 1, .ret_bulk_in_size = &size
-    };
-    struct read_io io = { t->chain_id, t->chain_version, state->chunk, 0, state->length };
-    struct batch_read_request req = { .ios = { &io, 1 } };
-    struct batch_read_reply reply;
-    r = storage_batch_read(peer, &options, &req, &reply);
-    if (r < 0) return r;
-    if (reply.results.count != 1 || size != state->length) return -ERR_RPC_VERIFY_RESPONSE;
-    const struct read_result *res = &reply.results.items[0];
-    if (res->status)
-        return error_number_is_known((int)res->status) ? -(int)res->status : -ERR_UNKNOWN;
-    bool is_same = res->version == state->version && res->chain_version == state->chain_version &&
-                   res->chunk_length == state->length && res->length == state->length;
-    if (!is_same) return -ERR_CHUNK_VERSION_MISMATCH;
-    return crc32c(0, to, state->length) == state->crc32c ? 0 : -ERR_CHECKSUM_MISMATCH;
-}
-
-/* From the first serving member that has it; that member's node is @ret_node. */
-static int fetch(struct target *t, const struct chunk_state *state, void *to, uint32_t *ret_node)
-{
-    uint32_t version = t->chain_version;
-    int r = -ERR_NOT_AVAILABLE;
-    for (uint32_t i = 0; t->chain_version == version && i < t->serving_count; i++) {
-        if (i == t->self_at) continue;
-        struct member from = t->all[i];
-        r = fetch_from(t, &from, state, to);
-        if (r == 0) {
-            *ret_node = from.node_id;
-            return 0;
-        }
-        if (fiber_is_cancelled()) return -ERR_CANCELED;
-    }
-    return r;
-}
-
-/* The same content, of the same pair and update, in other units. */
-static int write_anew(struct target *t, const struct chunk_state *state, struct bytes data)
-{
+    bool is_pending = which == CHUNK_PENDING;
     struct chunk_update u = { .kind = UPDATE_REPLACE,
                               .version = state->version,
                               .chain_version = state->chain_version,
@@ -71,37 +21,76 @@ static int write_anew(struct target *t, const struct chunk_state *state, struct 
                               .chunk_size = state->chunk_size,
                               .length = state->length,
                               .data = data,
-                              .data_crc32c = state->crc32c };
+                              .data_crc32c = state->crc32c,
+                              .is_anew = true };
+    if (is_pending) {
+        u.version = state->pending_version;
+        u.chain_version = state->pending_chain_version;
+        u.generation = state->pending_generation;
+        u.update = state->pending_update;
+        u.chunk_size = state->pending_chunk_size ?: state->chunk_size;
+        u.length = state->pending_length;
+        u.data_crc32c = state->pending_crc32c;
+    }
     int r = FAULT("storage.repair.before_stage");
     if (r < 0) return r;
     FIBER_SHIELD();
     r = chunk_stage(t->store, t->target_id, state->chunk, &u);
     if (r == 0) r = FAULT("storage.repair.before_commit");
-    if (r == 0)
+    if (r == 0 && !is_pending)
         r = chunk_commit(t->store, t->target_id, state->chunk, state->version,
                          state->chain_version);
     if (r == 0) return 0;
     /* It may be pending. */
-    recover_add(t, state->chunk, state->version, 0);
+    if (!is_pending) recover_add(t, state->chunk, state->version, 0);
     storage_check_disk(t->storage, t->disk);
     return r;
 }
 
-static int is_damaged(struct target *t, const struct chunk_state *state)
+/* -ERR_CHECKSUM_MISMATCH: every target of the chain has said that it is not whole there. */
+static int why_not_whole(const struct gathered *g)
 {
-    cleanup_(buffer_givep) struct buffer *buffer = NULL;
-    struct bytes data;
-    int r = forward_read_whole(t, state->chunk, CHUNK_COMMITTED, state->version, &buffer, &data);
-    return is_damage(r) ? 1 : r;
+    return g->have_all_said ? -ERR_CHECKSUM_MISMATCH : -ERR_NOT_AVAILABLE;
 }
 
-static int repair_damaged(struct target *t, const struct chunk_state *state, uint32_t *ret_node)
+static void tell(struct target *t, const struct chunk_state *state, enum chunk_pin_which which,
+                 const struct gathered *g, int r)
 {
-    cleanup_(buffer_givep) struct buffer *buffer = NULL;
-    int r = buffer_take(t->storage->pool, state->length, &buffer);
-    if (r == 0) r = fetch(t, state, buffer->base, ret_node);
-    if (r == 0 && !target_is_serving(t)) r = -ERR_TARGET_STATE_INVALID;
-    return r < 0 ? r : write_anew(t, state, bytes_of(buffer->base, state->length));
+    struct log *log = &t->storage->node->log;
+    const char *what = which == CHUNK_PENDING ? "the pending update of " : "";
+    storage_count(t->storage, r < 0 ? "storage.repairs_failed" : "storage.repairs", 1);
+    if (r < 0)
+        log_warn(log, r, "%schunk %" PRIx64 "-%u of target %" PRIu64 " is damaged and stays so",
+                 what, state->chunk.inode, state->chunk.index, t->target_id);
+    else
+        log_info(log, "%schunk %" PRIx64 "-%u of target %" PRIu64 " is whole again, from node %u",
+                 what, state->chunk.inode, state->chunk.index, t->target_id, g->node_id);
+}
+
+int repair_content(struct target *t, const struct chunk_state *state, enum chunk_pin_which which,
+                   struct repaired *ret)
+{
+    struct gathered g;
+    uint64_t version = which == CHUNK_PENDING ? state->pending_version : state->version;
+    int r = content_gather(t, state->chunk, which, version, &g);
+    if (r < 0) {
+        storage_count(t->storage, "storage.repairs_failed", 1);
+        return r;
+    }
+    int written =
+        g.content.block_crcs ? why_not_whole(&g) : write_anew(t, state, which, g.content.data);
+    tell(t, state, which, &g, written);
+    *ret = (struct repaired){ .content = g.content,
+                              .written = written,
+                              .have_members_said = g.have_members_said };
+    return 0;
+}
+
+static int is_damaged(struct target *t, const struct chunk_state *state)
+{
+    cleanup_(content_done) struct content content = { 0 };
+    int r = content_read(t, state->chunk, CHUNK_COMMITTED, state->version, &content);
+    return is_damage(r) ? 1 : r;
 }
 
 int repair_locked(struct target *t, struct chunk_id chunk)
@@ -113,19 +102,11 @@ int repair_locked(struct target *t, struct chunk_id chunk)
     if (state.has_pending) return -ERR_CHUNK_NOT_COMMIT;
     r = is_damaged(t, &state);
     if (r <= 0) return r;
-    struct log *log = &t->storage->node->log;
-    uint32_t node = 0;
-    r = repair_damaged(t, &state, &node);
-    if (r < 0) {
-        storage_count(t->storage, "storage.repairs_failed", 1);
-        return log_warn(log, r,
-                        "chunk %" PRIx64 "-%u of target %" PRIu64 " is damaged and stays so",
-                        chunk.inode, chunk.index, t->target_id);
-    }
-    storage_count(t->storage, "storage.repairs", 1);
-    log_info(log, "chunk %" PRIx64 "-%u of target %" PRIu64 " is whole again, from node %u",
-             chunk.inode, chunk.index, t->target_id, node);
-    return 1;
+    struct repaired repaired;
+    r = repair_content(t, &state, CHUNK_COMMITTED, &repaired);
+    if (r < 0) return r;
+    content_done(&repaired.content);
+    return repaired.written < 0 ? repaired.written : 1;
 }
 
 int repair_chunk(struct target *t, struct chunk_id chunk)
@@ -182,7 +163,7 @@ static bool is_asked(const struct repairs *repairs, uint64_t target_id, struct c
 void repair_ask(struct target *t, struct chunk_id chunk)
 {
     struct repairs *repairs = &t->storage->repairs;
-    bool has_peer = target_is_serving(t) && t->serving_count > 1;
+    bool has_peer = target_is_serving(t) && t->all_count > 1;
     if (!has_peer || repairs->count >= QUEUE_COUNT_MAX || is_asked(repairs, t->target_id, chunk))
         return;
     struct repair *repair = new_zero(struct repair);

@@ -2,7 +2,6 @@
 #include "storage/resync.h"
 #include "base/arena.h"
 #include "loop/fault.h"
-#include "storage/forward.h"
 #include "storage/storage_internal.h"
 
 enum { PAGE_CHUNKS = 1024, PAGE_IDENTITIES = 1024, WORKER_COUNT_MAX = 16 };
@@ -237,13 +236,18 @@ static uint32_t permille_of(const struct sender *s)
     return s->chunk_count ? (uint32_t)(done * 1000 / s->chunk_count) : 0;
 }
 
-/* The committed content; a damaged one is repaired first. */
-static int read_committed(struct target *t, const struct chunk_state *here, struct buffer **ret,
-                          struct bytes *ret_data)
+/* The committed content. What is damaged is repaired first; if nobody has it, it goes as it is, so
+ * that one chunk does not keep the others from being filled: it stays damaged, and the same, on
+ * all. The receiver has said that it has no better one. */
+static int read_committed(struct target *t, const struct chunk_state *here, struct content *ret)
 {
-    int r = forward_read_whole(t, here->chunk, CHUNK_COMMITTED, here->version, ret, ret_data);
-    if (!is_damage(r) || repair_locked(t, here->chunk) <= 0) return r;
-    return forward_read_whole(t, here->chunk, CHUNK_COMMITTED, here->version, ret, ret_data);
+    int r = content_read(t, here->chunk, CHUNK_COMMITTED, here->version, ret);
+    if (!is_damage(r)) return r;
+    struct repaired repaired;
+    r = repair_content(t, here, CHUNK_COMMITTED, &repaired);
+    if (r < 0) return r;
+    *ret = repaired.content;
+    return ret->block_crcs && !repaired.have_members_said ? repaired.written : 0;
 }
 
 static int sync_content(struct sender *s, const struct chunk_state *here,
@@ -256,9 +260,8 @@ static int sync_content(struct sender *s, const struct chunk_state *here,
         req->pair_chain_version = MAX_OF(here->chain_version, req->base_chain_version);
         return send_update(s, req, (struct bytes){ 0 });
     }
-    cleanup_(buffer_givep) struct buffer *buffer = NULL;
-    struct bytes data = { 0 };
-    int r = read_committed(t, here, &buffer, &data);
+    cleanup_(content_done) struct content content = { 0 };
+    int r = read_committed(t, here, &content);
     if (r < 0) return r;
     req->kind = UPDATE_REPLACE;
     req->version = here->version;
@@ -266,7 +269,8 @@ static int sync_content(struct sender *s, const struct chunk_state *here,
     req->length = here->length;
     req->chunk_size = here->chunk_size;
     req->crc32c = here->crc32c;
-    return send_update(s, req, data);
+    req->block_crcs = (struct u32_list){ content.block_crcs, content.block_count };
+    return send_update(s, req, content.data);
 }
 
 /* Under our lock nothing new comes to the receiver's chunk; what it tells is what it has. */

@@ -2,6 +2,7 @@
  */
 #include "loop/fault.h"
 #include "storage/confirm.h"
+#include "storage/content.h"
 #include "storage/read.h"
 #include "storage/storage_internal.h"
 #include "storage/update.h"
@@ -310,6 +311,15 @@ static int on_committed_version(void *self, struct rpc_call *call, const struct 
     return read_committed_version(t, req, rep);
 }
 
+static int on_fetch_chunk(void *self, struct rpc_call *call, const struct fetch_chunk_request *req,
+                          struct fetch_chunk_reply *rep)
+{
+    cleanup_(target_unusep) struct target *t = NULL;
+    int r = need_server(call);
+    if (r == 0) r = use_chain(self, req->chain_id, &t);
+    return r < 0 ? r : content_answer(t, call, req, rep);
+}
+
 static int on_sync_start(void *self, struct rpc_call *call, const struct sync_request *req,
                          struct sync_start_reply *rep)
 {
@@ -462,4 +472,5 @@ const struct storage_handlers storage_handlers = {
     .sync_buckets = on_sync_buckets,
     .sync_list = on_sync_list,
     .sync_identities = on_sync_identities,
+    .fetch_chunk = on_fetch_chunk,
 };

@@ -172,6 +172,8 @@ int shard_read(struct shard *s, struct record *record, uint32_t offset, uint32_t
  * zeros. */
 int shard_read_blocks(struct shard *s, const struct record *record, uint32_t offset, uint32_t size,
                       uint8_t *out) fiber_fn must_check;
+/* All blocks of @record, damaged or not, into @out; those that cannot be read become zeros. */
+void shard_read_unverified(struct shard *s, const struct record *record, uint8_t *out) fiber_fn;
 
 /* Verifies blocks from @offset on that were read into @buf, and clears what lies behind the
  * content's end. -ERR_CHECKSUM_MISMATCH, silently. */

@@ -72,6 +72,30 @@ int shard_read_blocks(struct shard *s, const struct record *record, uint32_t off
     return 0;
 }
 
+/* Of a unit that cannot be read at once, block by block what can. */
+static void read_what_can_be(struct shard *s, uint32_t unit, uint32_t size, uint8_t *out)
+{
+    if (units_read(s->units, unit, 0, out, size) >= 0) return;
+    for (uint32_t at = 0; at < size; at += BLOCK_BYTES) {
+        if (units_read(s->units, unit, at, out + at, BLOCK_BYTES) < 0)
+            memset(out + at, 0, BLOCK_BYTES);
+    }
+}
+
+void shard_read_unverified(struct shard *s, const struct record *record, uint8_t *out)
+{
+    uint32_t size = record->head.block_count * BLOCK_BYTES;
+    for (uint32_t offset = 0; offset < size; offset += UNIT_BYTES) {
+        uint32_t piece_end, at = offset / UNIT_BYTES;
+        uint32_t n = MIN_OF(size - offset, (uint32_t)UNIT_BYTES);
+        const struct extent_disk *e = record_find_extent(record, at, &piece_end);
+        if (e)
+            read_what_can_be(s, e->unit + (at - e->at), n, out + offset);
+        else
+            memset(out + offset, 0, n);
+    }
+}
+
 /* The CRC of [begin, end) of the content, whose blocks have been verified; @bytes are those from
  * @begin on. */
 static uint32_t range_crc(const struct shard *s, const struct record *record, uint32_t begin,

@@ -226,6 +226,7 @@ static int check_args(const struct chunk_update *u)
         (u->chunk_size & (u->chunk_size - 1)))
         return -ERR_INVALID_ARG;
     if (has_data && u->data.size != u->length) return -ERR_INVALID_ARG;
+    if ((u->block_crcs || u->is_anew) && u->kind != UPDATE_REPLACE) return -ERR_INVALID_ARG;
     if (u->kind == UPDATE_WRITE && u->length == 0) return -ERR_INVALID_ARG;
     uint32_t offset = u->kind == UPDATE_WRITE ? u->offset : 0;
     if (u->length > u->chunk_size || offset > u->chunk_size - u->length) return -ERR_INVALID_ARG;
@@ -249,7 +250,7 @@ static int check_order(const struct shard *s, const struct index_entry *entry,
         const struct record_disk *head = &pending->record->head;
         bool is_same = same_identity(head, &u->update);
         if (is_same && head->version == u->version && head->chain_version == u->chain_version &&
-            head->kind == u->kind)
+            head->kind == u->kind && !u->is_anew)
             return 1;
         if (!is_same && u->kind != UPDATE_REPLACE) return -ERR_CHUNK_ADVANCE_UPDATE;
     }

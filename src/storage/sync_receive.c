@@ -157,7 +157,8 @@ static int apply(struct target *t, const struct update_request *req, struct byte
                               .chunk_size = req->chunk_size,
                               .length = req->length,
                               .data = data,
-                              .data_crc32c = req->crc32c };
+                              .data_crc32c = req->crc32c,
+                              .block_crcs = req->block_crcs.count ? req->block_crcs.items : NULL };
     FIBER_SHIELD();
     int r = chunk_stage(t->store, t->target_id, req->chunk, &u);
     if (r < 0) {

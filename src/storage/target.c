@@ -70,6 +70,17 @@ void target_fail(struct target *t, int error)
     target_set_local_state(t, LOCAL_OFFLINE, "disk failed");
 }
 
+void target_withdraw(struct target *t, const char *why)
+{
+    if (t->is_unsound || t->local_state == LOCAL_OFFLINE) return;
+    t->is_unsound = true;
+    storage_count(t->storage, "storage.targets_withdrawn", 1);
+    log_warn(&t->storage->node->log, -ERR_TARGET_STATE_INVALID,
+             "target %" PRIu64 " leaves chain %u, to be filled again: %s", t->target_id,
+             t->chain_id, why);
+    target_set_local_state(t, LOCAL_OFFLINE, why);
+}
+
 /* Takes over order and states; no suspension. */
 static void take_members(struct target *t, const struct chain_info *chain)
 {
@@ -94,7 +105,7 @@ static void take_members(struct target *t, const struct chain_info *chain)
 /* What the target is locally under its new public state. */
 static enum local_state state_under(const struct target *t, enum public_state before)
 {
-    if (t->is_stopped || t->is_too_empty || t->disk->error) return LOCAL_OFFLINE;
+    if (t->is_stopped || t->is_too_empty || t->is_unsound || t->disk->error) return LOCAL_OFFLINE;
     switch (t->public_state) {
     case PUBLIC_SERVING: return LOCAL_UPTODATE;
     case PUBLIC_SYNCING:
@@ -185,6 +196,8 @@ static void enter_version(struct target *t, const struct chain_info *chain)
     log_info(&t->storage->node->log, "target %" PRIu64 " of chain %u: version %u, %s, %u of %u",
              t->target_id, t->chain_id, t->chain_version, public_state_name(t->public_state),
              t->self_at + 1, t->all_count);
+    /* It has left; or all others have, and it goes on as it is. */
+    if (t->public_state != PUBLIC_SERVING || t->serving_count == 1) t->is_unsound = false;
     target_set_local_state(t, state_under(t, before), "chain changed");
     forward_interrupt(t);
     wait_queue_wake_all(&t->changed);

@@ -52,6 +52,7 @@ struct target {
 
     bool is_stopped;   /* by offline_target, until the process restarts */
     bool is_too_empty; /* never seen a chain that has a history and calls it up to date */
+    bool is_unsound;   /* has something that it must be filled over: target_withdraw() */
     bool is_going;     /* being removed */
     bool
         /* reported OFFLINE, and serves until the chain goes on without it: handover.c */
@@ -86,6 +87,9 @@ void target_apply(struct target *t, const struct chain_info *chain) fiber_fn;
 void target_locate_members(struct target *t, const struct chain_info *chain);
 /* Logs, tells mgmtd, wakes whoever waits. */
 void target_set_local_state(struct target *t, enum local_state state, const char *why);
+/* Goes offline until its chain has gone on without it, and then comes back through a resync. Others
+ * must be serving. */
+void target_withdraw(struct target *t, const char *why);
 /* The disk has failed: the target goes offline, and stays so. */
 void target_fail(struct target *t, int error);
 

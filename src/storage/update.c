@@ -226,8 +226,8 @@ static int stage_new(struct target *t, struct chunk_lock *lock, const struct wri
     /* It is the data that came that is damaged, or ours below it. */
     int repaired = repair_locked(t, lock->chunk);
     if (repaired > 0) return stage(t, lock, &u, state);
-    /* Who has it whole may be away: not the last word. */
-    return repaired < 0 && t->all_count > 1 ? -ERR_CHUNK_READ_FAILED : r;
+    /* Who has it whole may be away: not the last word, unless all have said that they have not. */
+    return repaired < 0 && repaired != -ERR_CHECKSUM_MISMATCH ? -ERR_CHUNK_READ_FAILED : r;
 }
 
 static int check_head(struct target *t, uint32_t chain_version)
@@ -376,7 +376,8 @@ static int stage_forwarded(struct target *t, struct chunk_lock *lock,
                               .offset = req->offset,
                               .length = req->length,
                               .data = data,
-                              .data_crc32c = req->crc32c };
+                              .data_crc32c = req->crc32c,
+                              .block_crcs = req->block_crcs.count ? req->block_crcs.items : NULL };
     return stage(t, lock, &u, state);
 }
 
@@ -453,6 +454,15 @@ static int refuse(struct target *t, const struct update_request *req, int error)
     return error;
 }
 
+/* None, or one for each block. */
+static int check_block_crcs(struct rpc_call *call, const struct update_request *req)
+{
+    uint32_t count = req->block_crcs.count;
+    uint32_t blocks = (req->length + CHUNK_CRC_BLOCK_BYTES - 1) / CHUNK_CRC_BLOCK_BYTES;
+    if (count == 0 || (req->kind == UPDATE_REPLACE && count == blocks)) return 0;
+    return rpc_fail(call, -ERR_INVALID_ARG, "%u CRCs of %u blocks", count, blocks);
+}
+
 int update_from_member(struct target *t, struct rpc_call *call, const struct update_request *req,
                        struct write_reply *reply)
 {
@@ -462,6 +472,7 @@ int update_from_member(struct target *t, struct rpc_call *call, const struct upd
     struct bytes data = { 0 };
     bool has_data = req->kind == UPDATE_WRITE || req->kind == UPDATE_REPLACE;
     if (r == 0) r = check_payload(call, has_data ? req->length : 0, &data);
+    if (r == 0) r = check_block_crcs(call, req);
     if (r < 0) return r;
     cleanup_(chunk_lock_releasep) struct chunk_lock *lock = NULL;
     r = chunk_lock_take(&t->locks, req->chunk, &lock);
