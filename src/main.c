@@ -31,8 +31,8 @@ static int print_usage(FILE *out)
 /* Refuses a variable C3FS_... that no role takes: it would be silently without effect. */
 static int check_environment(const char *const *environment, struct arena *arena)
 {
-    const char *names[VARIABLE_COUNT_MAX] = { "C3FS_ADMIN_CFG" };
-    size_t count = 1;
+    const char *names[VARIABLE_COUNT_MAX] = { "C3FS_ADMIN_CFG", "C3FS_HISTORY" };
+    size_t count = 2;
     for (const struct role *role = role_table; role->name; role++) {
         for (const struct setting *s = role_settings(role, arena); s->key; s++) {
             if (count < VARIABLE_COUNT_MAX) names[count++] = settings_variable_name(arena, s->key);

@@ -12,6 +12,7 @@
 #include "cluster/token.h"
 #include "loop/loop.h"
 #include "main_role.h"
+#include <errno.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -28,7 +29,8 @@ struct admin_start {
     const char *line;            /* NULL: from standard input */
     struct override *overrides;
     uint32_t override_count;
-    bool is_json, shows_help, shows_version, shows_settings;
+    bool is_json, shows_help, shows_version, shows_settings, shows_defaults;
+    const char *dump_path; /* NULL: standard output */
     struct user_info user;
     struct node *node;
     int result;
@@ -47,9 +49,28 @@ static const char *default_cfg(struct arena *arena)
     return NULL;
 }
 
+/* Where what is typed is kept: $C3FS_HISTORY (empty: nowhere), or among the states of the user. */
+static const char *history_path(struct arena *arena)
+{
+    const char *named = getenv("C3FS_HISTORY"), *state = getenv("XDG_STATE_HOME");
+    const char *home = getenv("HOME");
+    if (named) return named[0] ? named : NULL;
+    if (state && state[0] == '/') return arena_printf(arena, "%s/c3fs/admin_history", state);
+    if (!home || home[0] != '/') return NULL;
+    return arena_printf(arena, "%s/.local/state/c3fs/admin_history", home);
+}
+
 /* ---- the options in front of the command ---- */
 
-enum option_kind { OPTION_CFG, OPTION_JSON, OPTION_HELP, OPTION_VERSION, OPTION_DUMP };
+enum option_kind {
+    OPTION_CFG,
+    OPTION_JSON,
+    OPTION_HELP,
+    OPTION_VERSION,
+    OPTION_DUMP,
+    OPTION_DUMP_DEFAULT,
+    OPTION_DUMP_PATH
+};
 static const struct {
     const char *name; /* as given by gflags users: one or two dashes, '_' or '-' */
     enum option_kind kind;
@@ -58,6 +79,8 @@ static const struct {
     { "--cfg", OPTION_CFG, "FILE: settings in TOML" },
     { "--json", OPTION_JSON, "show results as JSON" },
     { "--dump-cfg", OPTION_DUMP, "show all settings as TOML with what they mean, and end" },
+    { "--dump-default-cfg", OPTION_DUMP_DEFAULT, "the same with the defaults" },
+    { "--dump-path", OPTION_DUMP_PATH, "FILE: write it there instead of showing it" },
     { "--release-version", OPTION_VERSION, "show the version, and end" },
     { "--help", OPTION_HELP, "show this, and end; 'help' lists the commands" },
 };
@@ -111,7 +134,7 @@ static int take_option(struct admin_start *s, int argc, char *const *argv, int a
     if (equals) word = arena_text(&s->arena, bytes_of(word, (size_t)(equals - word)));
     int kind = find_option(s, word, ret_error);
     if (kind < 0) return kind;
-    if (equals && kind != OPTION_CFG) {
+    if (equals && kind != OPTION_CFG && kind != OPTION_DUMP_PATH) {
         *ret_error = arena_printf(&s->arena, "option '%s' takes no value", word);
         return -ERR_WRONG_USAGE;
     }
@@ -124,6 +147,11 @@ static int take_option(struct admin_start *s, int argc, char *const *argv, int a
     case OPTION_HELP: s->shows_help = true; return 1;
     case OPTION_VERSION: s->shows_version = true; return 1;
     case OPTION_DUMP: s->shows_settings = true; return 1;
+    case OPTION_DUMP_DEFAULT: s->shows_defaults = true; return 1;
+    case OPTION_DUMP_PATH:
+        s->dump_path = equals ? equals + 1 : argv[at + 1];
+        *ret_error = "--dump-path needs a file";
+        return s->dump_path ? 1 + !equals : -ERR_WRONG_USAGE;
     }
     return 1;
 }
@@ -216,7 +244,8 @@ static int admin_fiber(void *arg)
                        .settings = &s->settings,
                        .printer = { stdout, s->is_json },
                        .cwd = xstrdup("/"),
-                       .user = s->user };
+                       .user = s->user,
+                       .history_path = history_path(&s->arena) };
     node_random_bytes(s->node, &a.client, sizeof a.client);
     if (s->line) {
         s->result = admin_run_line(&a, s->line);
@@ -229,15 +258,30 @@ static int admin_fiber(void *arg)
     return 0;
 }
 
-/* Ends here, with what is only to be shown. */
-static bool only_shows(struct admin_start *s)
+/* Where a dump goes. The exit status. */
+static int dump(struct admin_start *s)
 {
+    struct admin_settings defaults;
+    settings_init(admin_settings_table, &defaults, &s->arena);
+    const char *text = settings_to_toml(admin_settings_table,
+                                        s->shows_defaults ? &defaults : &s->settings, &s->arena);
+    FILE *out = s->dump_path ? fopen(s->dump_path, "w") : stdout;
+    if (out && fputs(text, out) >= 0 && (out == stdout || fclose(out) == 0)) return 0;
+    fprintf(stderr, "admin_cli: cannot write %s: %s\n", s->dump_path ?: "standard output",
+            error_sentence(error_from_errno(errno)));
+    return 1;
+}
+
+/* Ends here, with what is only to be shown. */
+static bool only_shows(struct admin_start *s, int *ret_status)
+{
+    *ret_status = 0;
     if (s->shows_help) {
         print_help();
     } else if (s->shows_version) {
         puts("c3fs " C3FS_VERSION);
-    } else if (s->shows_settings) {
-        fputs(settings_to_toml(admin_settings_table, &s->settings, &s->arena), stdout);
+    } else if (s->shows_settings || s->shows_defaults) {
+        *ret_status = dump(s);
     } else {
         return false;
     }
@@ -272,7 +316,8 @@ int admin_main(int argc, char *const *argv)
         fprintf(stderr, "admin_cli: %s: %s\n", error_to_text(r, text, sizeof text),
                 error ?: error_sentence(r));
     }
-    int status = r < 0 ? EXIT_USAGE : only_shows(&s) ? 0 : run(&s);
+    int status = EXIT_USAGE;
+    if (r >= 0 && !only_shows(&s, &status)) status = run(&s);
     arena_done(&s.arena);
     return status;
 }

@@ -38,6 +38,16 @@ static const char reference_intro[] =
     "knows is refused. `--app_config.K=V` and `--launcher_config.K=V` are `--config.K=V`. Of "
     "`server.base.groups` the port of the first group\n"
     "that is not Core's is taken: a service here listens at one port.\n"
+    "\n"
+    "Options of 3FS's services, with one or two dashes, `_` or `-`: `--dump_cfg` is "
+    "`--print-config`; `--dump_default_cfg`, `--dump_default_app_cfg` and\n"
+    "`--dump_default_launcher_cfg` show the defaults of all settings; with `--use_local_cfg` a "
+    "configuration that is pushed is refused with\n"
+    "`CannotPushConfig` (settings may still be changed by hand); `--cfg_persist_prefix P` writes "
+    "the settings, without secrets, to\n"
+    "`P_YYYYMMDD_HHMMSS_uuuuuu` at the start and at each change; `--release_version` shows the "
+    "version. The admin tool has `--dump_cfg`,\n"
+    "`--dump_default_cfg`, `--dump_path FILE` and `--release_version`.\n"
     "\n| key of 3FS | here |\n|---|---|\n";
 
 static void print_table(const char *title, const char *what, const char *rows)

@@ -2,6 +2,7 @@
 #include "main_role.h"
 
 #include "loop/fault.h"
+#include "main_persist.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -9,8 +10,19 @@
 #define SETTING_STRUCT_NAME common_settings
 static SETTINGS_TABLE(common_table, COMMON_SETTINGS)
 
-    static const
-    char *const option_names[] = { "--cfg", "--check", "--config.", "--help", "--print-config" };
+    /* Of these the ones of 3FS are taken with one or two dashes, '_' or '-'. */
+    static const char *const option_names[] = { "--cfg",
+                                                "--check",
+                                                "--config.",
+                                                "--help",
+                                                "--print-config",
+                                                "--use-local-cfg",
+                                                "--dump-cfg",
+                                                "--dump-default-cfg",
+                                                "--dump-default-app-cfg",
+                                                "--dump-default-launcher-cfg",
+                                                "--cfg-persist-prefix",
+                                                "--release-version" };
 
 struct override {
     const char *key, *text;
@@ -119,6 +131,36 @@ static int take_file(struct role_start *start, enum settings_file which, const c
     return n;
 }
 
+/* Options of 3FS, of which @name is in the form of option_name(). 0: it is none of them. */
+static int take_reference_option(struct role_start *start, const char *name, const char *argument,
+                                 const char *next, struct arena *arena, const char **ret_error)
+{
+    const char *equals = strchr(argument, '=');
+    if (!strcmp(name, "--cfg-persist-prefix")) {
+        int n = take_value(argument, next, &start->persist_prefix);
+        if (n > 0 && start->persist_prefix[0]) return n;
+        *ret_error = "--cfg-persist-prefix needs the beginning of a file's name";
+        return -ERR_WRONG_USAGE;
+    }
+    bool is_default = !strncmp(name, "--dump-default-", strlen("--dump-default-"));
+    bool *flag = !strcmp(name, "--use-local-cfg")     ? &start->is_local
+                 : !strcmp(name, "--release-version") ? &start->version_only
+                 : !strcmp(name, "--dump-cfg")        ? &start->print_only
+                 : is_default && (!strcmp(name, "--dump-default-cfg") ||
+                                  !strcmp(name, "--dump-default-app-cfg") ||
+                                  !strcmp(name, "--dump-default-launcher-cfg"))
+                     ? &start->defaults_only
+                     : NULL;
+    if (!flag) return 0;
+    bool is_off = equals && (!strcmp(equals, "=false") || !strcmp(equals, "=0"));
+    if (equals && !is_off && strcmp(equals, "=true") != 0 && strcmp(equals, "=1") != 0) {
+        *ret_error = arena_printf(arena, "%s is true or false, not '%s'", name, equals + 1);
+        return -ERR_WRONG_USAGE;
+    }
+    *flag = !is_off;
+    return 1;
+}
+
 /* One option and its value. Returns how many arguments it was. */
 static int take_option(int argc, char *const *argv, int at, struct role_start *start,
                        struct override *overrides, uint32_t *count, struct arena *arena,
@@ -140,6 +182,8 @@ static int take_option(int argc, char *const *argv, int at, struct role_start *s
         return take_file(start, FILE_APP, argument, next, arena, ret_error);
     if (strcmp(name, "--launcher-cfg") == 0)
         return take_file(start, FILE_LAUNCHER, argument, next, arena, ret_error);
+    int n = take_reference_option(start, name, argument, next, arena, ret_error);
+    if (n != 0) return n;
     if (strcmp(argument, "--check") == 0) {
         start->check_only = true;
     } else if (strcmp(argument, "--print-config") == 0) {
@@ -202,6 +246,7 @@ int role_start_parse(const struct role *role, int argc, char *const *argv,
     }
     struct joined joined = join(role, arena);
     settings_init(joined.table, joined.settings, arena);
+    start.defaults = settings_to_toml(joined.table, joined.settings, arena);
     r = settings_set_environment(joined.table, joined.settings, arena, environment, ret_error);
     if (r >= 0)
         r = settings_files_load(&start.files, joined.table, joined.settings, arena, ret_error);
@@ -314,12 +359,34 @@ static bool is_dirty(const struct role_start *start)
     return false;
 }
 
+static bool is_secret(const char *key)
+{
+    return strcmp(key, "cluster_key") == 0 || strcmp(key, "token") == 0;
+}
+
+static const char *show_config(void *arg, struct arena *arena)
+{
+    const struct role_start *start = arg;
+    char *copy = copy_settings(start->role, arena, start->joined);
+    for (const struct setting *s = start->table; s->key; s++)
+        if (s->kind == SETTING_TEXT && is_secret(s->key)) *(setting_TEXT *)(copy + s->offset) = "";
+    return settings_to_toml(start->table, copy, arena);
+}
+
+static void persist(const struct role_start *start, struct node *node)
+{
+    cleanup_arena_ struct arena arena = { 0 };
+    if (start->persist_prefix)
+        config_persist(node, start->persist_prefix, show_config((void *)(uintptr_t)start, &arena));
+}
+
 static int take_config(void *arg, struct node *node, struct bytes toml, enum config_source source,
                        struct arena *arena, const char **ret_error)
 {
     const struct role_start *start = arg;
-    const char *error = "";
-    int r = update_all(start, toml, source, &error);
+    const char *error = "it was started with --use-local-cfg";
+    bool is_refused = start->is_local && source == CONFIG_PUSHED;
+    int r = is_refused ? -ERR_CANNOT_PUSH_CONFIG : update_all(start, toml, source, &error);
     struct config_update *last = &node->last_config_update;
     *last = (struct config_update){ .wall_ns = node_wall_ns(node), .source = source, .result = r };
     if (r < 0) {
@@ -332,6 +399,7 @@ static int take_config(void *arg, struct node *node, struct bytes toml, enum con
     const struct common_settings *common = start->joined;
     node->log.level = (enum log_level)log_level_parse(common->log_level);
     log_info(&node->log, "took over a configuration");
+    persist(start, node);
     return 0;
 }
 
@@ -349,20 +417,6 @@ static int try_config(void *arg, struct bytes toml, bool is_hot, struct arena *a
     for (const struct setting *s = start->table; r == 0 && s->key; s++)
         if (!settings_equal(s, start->joined, copy)) r = 1;
     return r;
-}
-
-static bool is_secret(const char *key)
-{
-    return strcmp(key, "cluster_key") == 0 || strcmp(key, "token") == 0;
-}
-
-static const char *show_config(void *arg, struct arena *arena)
-{
-    const struct role_start *start = arg;
-    char *copy = copy_settings(start->role, arena, start->joined);
-    for (const struct setting *s = start->table; s->key; s++)
-        if (s->kind == SETTING_TEXT && is_secret(s->key)) *(setting_TEXT *)(copy + s->offset) = "";
-    return settings_to_toml(start->table, copy, arena);
 }
 
 struct node *role_node_new(struct role_start *start, struct loop *loop)
@@ -432,6 +486,7 @@ int role_start_run(struct role_start *start)
     if (role_loop_new(&start->common, start->role->name, &loop) < 0) return 1;
     cleanup_(node_freep) struct node *node = role_node_new(start, loop);
     struct running running = { .start = start, .node = node };
+    persist(start, node);
     int r = loop_run_main(loop, node, main_fiber, &running);
     if (running.is_asked_to_end) return 0;
     if (r < 0) log_error(&node->log, r, "ended");
@@ -450,6 +505,17 @@ static void print_help(const struct role *role)
         "  --config.KEY=VALUE  one setting; wins over the file and over the variable C3FS_KEY\n"
         "  --check             says whether all of it is valid, and ends\n"
         "  --print-config      shows all settings as TOML with what they mean, and ends\n\n"
+        "Of 3FS, with one or two dashes, '_' or '-':\n"
+        "  --dump-cfg          as --print-config\n"
+        "  --dump-default-cfg, --dump-default-app-cfg, --dump-default-launcher-cfg\n"
+        "                      shows the defaults of all settings, and ends: there is one file "
+        "here\n"
+        "  --use-local-cfg     configurations that the cluster manager pushes are refused\n"
+        "  --cfg-persist-prefix P\n"
+        "                      at the start and at each change the settings, without secrets, are "
+        "written to\n"
+        "                      P_YYYYMMDD_HHMMSS_uuuuuu\n"
+        "  --release-version   shows the version, and ends\n\n"
         "SIGTERM and SIGINT end it in order; SIGUSR1 writes what each of its fibers waits for to "
         "its log.\n",
         role->name, role->help, role->name);
@@ -470,6 +536,14 @@ int role_main(const struct role *role, int argc, char *const *argv, const char *
     }
     if (start.help_only) {
         print_help(role);
+        return 0;
+    }
+    if (start.version_only) {
+        puts("c3fs " C3FS_VERSION);
+        return 0;
+    }
+    if (start.defaults_only) {
+        fputs(start.defaults, stdout);
         return 0;
     }
     for (uint32_t i = 0; i < start.files.notes.count; i++)

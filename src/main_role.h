@@ -45,7 +45,10 @@ struct role_start {
     struct arena *arena; /* of all that */
     char *config;        /* all settings as TOML, for --print-config */
     struct settings_files files;
-    bool check_only, print_only, help_only;
+    char *defaults;             /* the same without any source, for --dump-default-cfg */
+    const char *persist_prefix; /* of --cfg-persist-prefix, or NULL */
+    bool is_local;              /* --use-local-cfg: pushed configurations are refused */
+    bool check_only, print_only, help_only, defaults_only, version_only;
 };
 
 /* Reads @argv (argv[0] is the role's name or program) and @environment. -ERR_WRONG_USAGE and the

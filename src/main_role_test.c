@@ -1,9 +1,11 @@
 /* main_role_test.c - the command line of a role: where settings come from, and what is refused. */
 #include "main_role.h"
 
+#include <glob.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -180,6 +182,86 @@ static void test_files(void **state)
     unlink(cfg);
 }
 
+/* Options that 3FS's units give. */
+static void test_reference_options(void **state)
+{
+    const struct line lines[] = {
+        { { "--use_local_cfg", "--cfg_persist_prefix=/x/y", "-dump-cfg" }, NULL, 0, "111000" },
+        { { "-use-local-cfg=true", "--cfg-persist-prefix", "/x/y" }, NULL, 0, "110000" },
+        { { "--use_local_cfg=false", "--config.node_id=9" }, NULL, 0, "000000" },
+        { { "--dump_default_cfg", "--config.node_id=9" }, NULL, 0, "000100" },
+        { { "--dump_default_app_cfg" }, NULL, 0, "000100" },
+        { { "--dump-default-launcher-cfg" }, NULL, 0, "000100" },
+        { { "--release_version" }, NULL, 0, "000010" },
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
+        cleanup_arena_ struct arena arena;
+        arena_init(&arena);
+        struct role_start start;
+        const char *error = "";
+        assert_int_equal(parse(&lines[i], &arena, &start, &error), 0);
+        const char *prefix = start.persist_prefix;
+        char got[8];
+        snprintf(got, sizeof got, "%d%d%d%d%d0", start.is_local, prefix != NULL, start.print_only,
+                 start.defaults_only, start.version_only);
+        assert_string_equal(got, lines[i].error);
+        if (prefix) assert_string_equal(prefix, "/x/y");
+        assert_non_null(strstr(start.defaults, "\nnode_id = 7\n"));
+    }
+    static const struct line bad[] = {
+        { { "--use_local_cfg=perhaps" }, NULL, ERR_WRONG_USAGE, "is true or false, not 'perhaps'" },
+        { { "--cfg_persist_prefix" }, NULL, ERR_WRONG_USAGE, "needs the beginning of a file" },
+        { { "--dump_default" }, NULL, ERR_WRONG_USAGE, "unknown option '--dump_default'" },
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+        cleanup_arena_ struct arena arena;
+        arena_init(&arena);
+        struct role_start start;
+        const char *error = "";
+        assert_int_equal(parse(&bad[i], &arena, &start, &error), -bad[i].result);
+        if (!strstr(error, bad[i].error)) fail_msg("'%s' lacks '%s'", error, bad[i].error);
+    }
+}
+
+/* A pushed configuration is refused by who uses a local one; what is given by hand is taken, and
+ * written down. */
+static void test_local(void **state)
+{
+    char dir[] = "/tmp/c3fs-role-XXXXXX";
+    assert_non_null(mkdtemp(dir));
+    cleanup_arena_ struct arena arena;
+    arena_init(&arena);
+    const struct line line = { { "--use_local_cfg", "--cfg_persist_prefix",
+                                 arena_printf(&arena, "%s/p", dir) },
+                               NULL,
+                               0,
+                               NULL };
+    struct role_start start;
+    const char *error = "";
+    cleanup_(loop_freep) struct loop *loop = NULL;
+    assert_int_equal(parse(&line, &arena, &start, &error), 0);
+    assert_int_equal(loop_new(LOOP_POSIX, &loop, &error), 0);
+    cleanup_(node_freep) struct node *node = role_node_new(&start, loop);
+    struct bytes toml = BYTES_LITERAL("log.level = 'error'");
+    assert_int_equal(node->take_config(node->config_arg, node, toml, CONFIG_PUSHED, &arena, &error),
+                     -ERR_CANNOT_PUSH_CONFIG);
+    assert_int_equal(
+        node->take_config(node->config_arg, node, toml, CONFIG_BY_HAND, &arena, &error), 0);
+    glob_t found;
+    assert_int_equal(
+        glob(arena_printf(&arena, "%s/p_????????_??????_??????", dir), 0, NULL, &found), 0);
+    assert_int_equal(found.gl_pathc, 1);
+    char text[8192] = "";
+    FILE *in = fopen(found.gl_pathv[0], "r");
+    assert_non_null(in);
+    assert_true(fread(text, 1, sizeof text - 1, in) > 0);
+    fclose(in);
+    assert_non_null(strstr(text, "level = \"error\""));
+    assert_int_equal(unlink(found.gl_pathv[0]), 0);
+    globfree(&found);
+    assert_int_equal(rmdir(dir), 0);
+}
+
 static void test_modes(void **state)
 {
     const struct line line = { { "--check", "--print-config", "-h" }, NULL, 0, NULL };
@@ -197,10 +279,9 @@ static void test_modes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_sources),
-        cmocka_unit_test(test_files),
-        cmocka_unit_test(test_modes),
+        cmocka_unit_test(test_refused), cmocka_unit_test(test_sources),
+        cmocka_unit_test(test_files),   cmocka_unit_test(test_reference_options),
+        cmocka_unit_test(test_local),   cmocka_unit_test(test_modes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -98,6 +98,7 @@ const struct role role_table[] = {
       .settings = bootstrap_settings_table,
       .settings_size = sizeof(struct bootstrap_options),
       .run = run_bootstrap,
+      .check = bootstrap_check,
       .is_task = true },
     { .name = NULL },
 };

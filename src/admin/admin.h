@@ -27,7 +27,9 @@
     S(BOOL, profile, "profile", "false", NODE, "say how long each took")                           \
     S(BOOL, stops_at_failure, "break_multi_line_command_on_failure", "false", NODE,                \
       "of several commands in one line, the rest is left out after a failure")                     \
-    S(DURATION, timeout_ns, "timeout", "20s", NODE, "how long a command waits for its servers")
+    S(DURATION, timeout_ns, "timeout", "20s", NODE, "how long a command waits for its servers")    \
+    S(DURATION, progress_after_ns, "progress_after", "200ms", NODE,                                \
+      "on a terminal, what takes longer shows how far it is")
 SETTINGS_STRUCT(admin_settings, ADMIN_SETTINGS)
 extern const struct setting admin_settings_table[];
 
@@ -46,6 +48,7 @@ struct admin {
     char *token;           /* of user-switch, owned; NULL: that of the settings */
     char *cwd;             /* absolute */
     bool is_interactive;
+    const char *history_path; /* where what is typed is kept; NULL: nowhere */
 };
 
 struct command_spec {
@@ -64,7 +67,7 @@ int command_unknown(struct admin *a, const char *name);
 int admin_run_line(struct admin *a, const char *line) fiber_fn;
 /* Runs lines from @in until its end; '#' comments. The first failure's status. */
 int admin_run_script(struct admin *a, FILE *in) fiber_fn;
-/* Prompt, history, completion, until end of input. */
+/* Prompt, history, completion, until end of input. Standard input is a terminal. */
 int admin_run_shell(struct admin *a) fiber_fn;
 
 /* Prints "Encounter error: <code>(<name>)" and the sentence to stdout as operators know it; returns

@@ -155,7 +155,7 @@ static const char *kind_text(enum argument_kind kind)
 
 static bool kind_is_list(enum argument_kind kind)
 {
-    return kind == ARG_TEXTS || kind == ARG_U32S || kind == ARG_U64S;
+    return kind == ARG_PATHS || kind == ARG_TEXTS || kind == ARG_U32S || kind == ARG_U64S;
 }
 
 static int value_take(struct arena *arena, const struct argument_spec *spec,
@@ -279,6 +279,28 @@ int arguments_parse(struct arena *arena, const struct argument_spec *spec, char 
         if (r < 0) return r;
     }
     return check_required(arena, spec, ret, ret_error);
+}
+
+const struct argument_spec *arguments_next(const struct argument_spec *spec, char *const *words,
+                                           uint32_t count)
+{
+    struct arguments seen = { .spec = spec };
+    int open = -1; /* the option whose value comes, or may come, next */
+    for (uint32_t w = 0; w < count; w++) {
+        int at = -1;
+        if (is_flag(words[w])) {
+            for (int i = 0; spec[i].name; i++)
+                if (!strcmp(spec[i].name, words[w]) || is_alias(spec[i].alias, words[w])) at = i;
+            open = at >= 0 && spec[at].kind != ARG_FLAG ? at : -1;
+        } else if (open >= 0) {
+            open = kind_is_list(spec[open].kind) ? open : -1;
+        } else {
+            at = next_positional(spec, &seen);
+        }
+        if (at >= 0) seen.values[at].is_set = true;
+    }
+    int next = open >= 0 ? open : next_positional(spec, &seen);
+    return next >= 0 ? &spec[next] : NULL;
 }
 
 const struct argument_value *argument(const struct arguments *a, const char *name)

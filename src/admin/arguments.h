@@ -15,14 +15,16 @@ enum argument_kind {
     ARG_U64,
     ARG_SIZE,
     ARG_OCTAL,
+    ARG_PATH, /* of the file system */
+    ARG_PATHS,
     ARG_TEXTS,
     ARG_U32S,
     ARG_U64S
 };
 enum { ARGUMENT_COUNT_MAX = 24 };
 
-/* A positional argument has a name without dashes; TEXTS, U32S and U64S take all words up to the
- * next flag. */
+/* A positional argument has a name without dashes; PATHS, TEXTS, U32S and U64S take all words up to
+ * the next flag. */
 struct argument_spec {
     const char *name;  /* "path", "--recursive" */
     const char *alias; /* "-r", "-p,-r", NULL */
@@ -54,6 +56,9 @@ int words_split(struct arena *arena, const char *piece, char ***ret_words, uint3
 /* @words without the command's name. */
 int arguments_parse(struct arena *arena, const struct argument_spec *spec, char *const *words,
                     uint32_t count, struct arguments *ret, const char **ret_error) must_check;
+/* What a word behind @words would be a value of: a row, or NULL for nothing. */
+const struct argument_spec *arguments_next(const struct argument_spec *spec, char *const *words,
+                                           uint32_t count);
 /* By name; a name that the specification lacks is a bug. */
 const struct argument_value *argument(const struct arguments *a, const char *name);
 bool argument_flag(const struct arguments *a, const char *name);

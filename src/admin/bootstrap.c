@@ -10,6 +10,22 @@
 #define SETTING_STRUCT_NAME bootstrap_options
 SETTINGS_TABLE(bootstrap_settings_table, BOOTSTRAP_SETTINGS)
 
+int bootstrap_check(const void *options, struct arena *arena, const char **ret_error)
+{
+    const struct bootstrap_options *o = options;
+    if (o->replica_count == 0 || o->replica_count > CHAIN_TARGET_COUNT_MAX)
+        *ret_error = arena_printf(arena, "key 'replicas': %u is not from 1 to %d", o->replica_count,
+                                  CHAIN_TARGET_COUNT_MAX);
+    else if (o->target_count == 0 || o->target_count > 99)
+        *ret_error =
+            arena_printf(arena, "key 'targets_per_disk': %u is not from 1 to 99", o->target_count);
+    else if (o->chain_table == 0)
+        *ret_error = arena_printf(arena, "key 'chain_table': a chain table has a number from 1");
+    else
+        return 0;
+    return -ERR_CONFIG_INVALID_VALUE;
+}
+
 #define WAIT_NS (120 * SEC)
 #define CALL_NS (20 * SEC)
 

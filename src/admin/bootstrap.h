@@ -58,6 +58,8 @@ int bootstrap_chains(struct bootstrap *b) fiber_fn must_check;
 int bootstrap_say(struct bootstrap *b, enum log_level level, int r, const char *fmt, ...)
     printf_(4, 5);
 
+/* What the kinds of the settings cannot say: 0, or -ERR_CONFIG_INVALID_VALUE with one line. */
+int bootstrap_check(const void *options, struct arena *arena, const char **ret_error) must_check;
 /* The role: both steps with what the options say, told to the log. Ends by itself; 0 when all of it
  * is there. */
 int cluster_bootstrap(struct node *node,

@@ -6,6 +6,7 @@
 #include "admin/commands.h"
 
 #include "admin/bench.h"
+#include "admin/progress.h"
 #include "base/crc32c.h"
 #include <sys/stat.h>
 
@@ -36,7 +37,7 @@ double bench_rate(uint64_t bytes, uint64_t ns)
 /* ---- bench ---- */
 
 static const struct argument_spec bench_spec[] = {
-    { "dir", NULL, ARG_TEXT, true, "where its files are made" },
+    { "dir", NULL, ARG_PATH, true, "where its files are made" },
     { "--rank", NULL, ARG_U32, false, "begins the files' names; default 0" },
     { "--timeout", NULL, ARG_U32, false, "seconds for one file; default 60" },
     { "--coroutines", NULL, ARG_U32, false, "files at a time; default 1" },
@@ -52,6 +53,8 @@ struct bench {
     uint32_t rank, next_index;
     uint64_t size, end_ns, timeout_ns;
     bool removes;
+    struct progress bar;
+    uint64_t begin_ns;
     uint64_t rounds, mismatches, bytes_written, bytes_read, write_ns, read_ns;
 };
 
@@ -106,6 +109,11 @@ static int bench_settle(struct bench *b, const struct inode *inode)
     return bench_meta(b, RPC_METHOD(meta, settle), &q, NULL);
 }
 
+static void bench_show(struct bench *b)
+{
+    progress_show(&b->bar, (node_now_ns(b->a->node) - b->begin_ns) / SEC);
+}
+
 static int bench_write(struct bench *b, const struct inode *inode, uint32_t index, uint64_t round,
                        uint8_t *piece)
 {
@@ -116,6 +124,7 @@ static int bench_write(struct bench *b, const struct inode *inode, uint32_t inde
         int r = file_write_chunks(b->a->storage, admin_routing(b->a), inode, piece, size, at);
         if (r < 0) return r;
         b->bytes_written += size;
+        bench_show(b);
     }
     b->write_ns += node_now_ns(b->a->node) - begin_ns;
     return 0;
@@ -133,10 +142,12 @@ static int bench_verify(struct bench *b, const struct inode *inode, uint32_t ind
         if (n < 0) return (int)n;
         b->read_ns += node_now_ns(b->a->node) - begin_ns;
         b->bytes_read += size;
+        bench_show(b);
         uint32_t got = crc32c(0, piece, size);
         fill_piece(piece, size, piece_seed(index, round, at));
         if (got == crc32c(0, piece, size)) continue;
         b->mismatches++;
+        progress_hide(&b->bar);
         fprintf(b->a->printer.is_json ? stderr : b->a->printer.out,
                 "inode 0x%llx: the %s has other bytes at %llu than were written\n",
                 (unsigned long long)inode->id, choice == TARGET_HEAD ? "head" : "tail",
@@ -193,10 +204,12 @@ static int run_bench(struct admin *a, const struct arguments *args)
     if (r >= 0) r = bench_number(a, args, "--size", 128 * MIB, 1ull << 40, &b.size);
     if (r >= 0) r = bench_directory(a, argument_text(args, "dir", ""), &b.dir);
     if (r < 0) return r;
-    uint64_t begin_ns = node_now_ns(a->node);
-    b.end_ns = begin_ns + seconds * SEC;
+    b.begin_ns = node_now_ns(a->node);
+    b.end_ns = b.begin_ns + seconds * SEC;
     b.timeout_ns = timeout * SEC;
+    progress_begin(&b.bar, a, "bench", "seconds", seconds);
     r = bench_run(worker_count, bench_worker, &b);
+    progress_end(&b.bar);
     if (r < 0) return admin_fail(a, r, "bench: %s", error_sentence(r));
     struct print_table t;
     block_begin(&t, &a->printer);

@@ -310,10 +310,9 @@ static int run_shutdown_all_chains(struct admin *a, const struct arguments *args
     }
     r = cluster_shutdown_chains(a->kv, &a->arena, &chains);
     if (r < 0) return admin_fail(a, r, "the chains are as they were");
-    if (argument_flag(args, "--display-chains"))
-        print_shut_chains(a, &chains);
-    else
-        admin_say(a, "Shutdown succeeded");
+    bool shows = argument_flag(args, "--display-chains");
+    if (!shows || !a->printer.is_json) admin_say(a, "Shutdown succeeded"); /* JSON: one document */
+    if (shows) print_shut_chains(a, &chains);
     return 0;
 }
 

@@ -5,6 +5,7 @@
  */
 #include "admin/commands.h"
 
+#include "admin/progress.h"
 #include "base/check.h"
 #include "base/crc32c.h"
 #include "proto/storage.h"
@@ -15,7 +16,7 @@
 enum { COMPARE_TRY_COUNT = 3 };
 
 static const struct argument_spec checksum_spec[] = {
-    { "paths", NULL, ARG_TEXTS, true, "" },
+    { "paths", NULL, ARG_PATHS, true, "" },
     { "--list", NULL, ARG_FLAG, false, "the paths are local files with a path a line" },
     { "--batch", NULL, ARG_U32, false, "accepted and without effect" },
     { "--md5", NULL, ARG_FLAG, false, "show the MD5 of the content" },
@@ -38,6 +39,7 @@ struct summing {
     uint8_t *piece; /* chunk_size bytes */
     uint32_t crc, difference_count;
     EVP_MD_CTX *md5; /* NULL: not wanted */
+    struct progress *bar;
 };
 
 /* The replica's bytes are left in the piece. */
@@ -95,6 +97,7 @@ static void tell(struct summing *s, uint32_t index, uint32_t chain_id,
                  const struct chain_member *member, const struct replica_sum *sum)
 {
     s->difference_count++;
+    progress_hide(s->bar);
     FILE *out = s->a->printer.is_json ? stderr : s->a->printer.out;
     fprintf(out, "%s: chunk %u of chain %u: target %llu on node %u ", s->path, index, chain_id,
             (unsigned long long)member->target_id, member->node_id);
@@ -167,9 +170,15 @@ static int sum_file(struct summing *s, struct print_table *t)
 {
     uint32_t chunk_size = s->inode.layout.chunk_size;
     uint64_t count = (s->inode.length + chunk_size - 1) / chunk_size;
+    struct progress bar;
     int r = 0;
-    for (uint64_t i = 0; r >= 0 && i < count; i++)
+    s->bar = &bar;
+    progress_begin(&bar, s->a, s->path, "chunks", count);
+    for (uint64_t i = 0; r >= 0 && i < count; i++) {
         r = sum_chunk(s, (uint32_t)i);
+        progress_show(&bar, i + 1);
+    }
+    progress_end(&bar);
     if (r < 0) return admin_fail(s->a, r, "%s: %s", s->path, error_sentence(r));
     if (s->difference_count)
         return admin_fail(s->a, -ERR_CHECKSUM_MISMATCH, "%s: %u replicas of chunks are not good",

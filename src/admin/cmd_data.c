@@ -1,6 +1,7 @@
 /* cmd_data.c - the bytes of files: read and write. */
 #include "admin/commands.h"
 
+#include "admin/progress.h"
 #include "base/check.h"
 #include "base/crc32c.h"
 #include <errno.h>
@@ -75,7 +76,7 @@ static void print_sums(struct admin *a, const char *verb, struct sums *s)
 /* ---- read-file ---- */
 
 static const struct argument_spec read_spec[] = {
-    { "path", NULL, ARG_TEXT, true, "" },
+    { "path", NULL, ARG_PATH, true, "" },
     { "--stat", NULL, ARG_FLAG, false, "show the inode first" },
     { "--offset", NULL, ARG_SIZE, false, "default: 0" },
     { "--length", NULL, ARG_SIZE, false, "default: to the end" },
@@ -133,10 +134,12 @@ struct reading {
     FILE *out; /* may be NULL */
 };
 
-static int read_pieces(struct admin *a, struct reading *reading, struct sums *sums)
+static int read_pieces(struct admin *a, struct reading *reading, struct sums *sums,
+                       struct progress *bar)
 {
     cleanup_(freep) uint8_t *piece = xmalloc(PIECE_BYTES);
     while (reading->left) {
+        if (!reading->is_verbose && !reading->is_hex) progress_show(bar, sums->bytes);
         size_t size = (size_t)MIN_OF(reading->left, (uint64_t)PIECE_BYTES);
         ssize_t n =
             file_read_chunks(a->storage, admin_routing(a), &reading->inode, reading->inode.length,
@@ -170,8 +173,12 @@ static int run_read_file(struct admin *a, const struct arguments *args)
     if (output && !reading.out)
         return admin_fail(a, error_from_errno(errno), "cannot write %s", output);
     struct sums sums;
+    struct progress bar;
+    uint64_t behind = reading.inode.length - MIN_OF(reading.at, reading.inode.length);
     sums_init(&sums);
-    r = read_pieces(a, &reading, &sums);
+    progress_begin(&bar, a, path, "bytes", MIN_OF(behind, reading.left));
+    r = read_pieces(a, &reading, &sums, &bar);
+    progress_end(&bar);
     if (reading.out && fclose(reading.out) != 0 && r >= 0) r = error_from_errno(errno);
     if (r < 0) {
         admin_fail(a, r, "%s: at byte %llu: %s", path, (unsigned long long)reading.at,
@@ -186,7 +193,7 @@ static int run_read_file(struct admin *a, const struct arguments *args)
 /* ---- write-file ---- */
 
 static const struct argument_spec write_spec[] = {
-    { "path", NULL, ARG_TEXT, true, "an existing file" },
+    { "path", NULL, ARG_PATH, true, "an existing file" },
     { "--stat", NULL, ARG_FLAG, false, "show the inode afterwards" },
     { "--offset", NULL, ARG_SIZE, false, "default: 0" },
     { "--length", NULL, ARG_SIZE, false, "at most so many bytes; needed with --value" },
@@ -226,6 +233,7 @@ struct source {
     FILE *in; /* NULL: @value */
     uint8_t value;
     uint64_t left;
+    uint64_t total; /* 0: not known */
 };
 
 static ssize_t source_read(struct source *s, uint8_t *to)
@@ -245,14 +253,20 @@ static int write_pieces(struct admin *a, const struct inode *inode, struct sourc
                         uint64_t offset, struct sums *sums)
 {
     cleanup_(freep) uint8_t *piece = xmalloc(PIECE_BYTES);
-    for (;;) {
+    struct progress bar;
+    progress_begin(&bar, a, "write-file", "bytes", from->total);
+    int r = 0;
+    while (r >= 0) {
+        progress_show(&bar, sums->bytes);
         ssize_t n = source_read(from, piece);
-        if (n <= 0) return (int)n;
-        int r = file_write_chunks(a->storage, admin_routing(a), inode, piece, (size_t)n,
-                                  offset + sums->bytes);
-        if (r < 0) return r;
-        sums_add(sums, piece, (size_t)n);
+        r = MIN_OF((int)n, 0);
+        if (n <= 0) break;
+        r = file_write_chunks(a->storage, admin_routing(a), inode, piece, (size_t)n,
+                              offset + sums->bytes);
+        if (r >= 0) sums_add(sums, piece, (size_t)n);
     }
+    progress_end(&bar);
+    return r;
 }
 
 static int open_source(struct admin *a, const struct arguments *args, struct source *ret)
@@ -268,6 +282,11 @@ static int open_source(struct admin *a, const struct arguments *args, struct sou
     if (!has_value) ret->in = input ? fopen(input, "r") : stdin;
     if (!has_value && !ret->in)
         return admin_fail(a, error_from_errno(errno), "cannot read %s", input);
+    if (argument(args, "--length")->is_set) ret->total = ret->left;
+    if (input && fseek(ret->in, 0, SEEK_END) == 0) { /* a pipe has no end to be seen */
+        ret->total = MIN_OF((uint64_t)MAX_OF(ftell(ret->in), 0L), ret->left);
+        rewind(ret->in);
+    }
     return 0;
 }
 

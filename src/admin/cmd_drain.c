@@ -6,13 +6,14 @@
  *
  * What was begun is in the node's tag Drain; all else is seen from the chains. So a run that was
  * interrupted at any point is gone on with by the next one, or taken back by `undrain`. One run for
- * a node at a time: two would overwrite each other's tag.
+ * a node at a time (drain_hold.h): two would overwrite each other's tag.
  *
  * A call that fails is tried again in the next round, as all steps may be repeated; what is waited
  * for is said.
  */
 #include "admin/commands.h"
 
+#include "admin/drain_hold.h"
 #include "admin/drain_plan.h"
 #include "client/names.h"
 #include "proto/storage.h"
@@ -25,6 +26,7 @@ enum { PARALLEL_DEFAULT = 2, REFUSAL_COUNT_MAX = 256, TROUBLE_BYTES = 256 };
 struct drain {
     struct admin *a;
     struct arena arena; /* of a round */
+    const struct drain_hold *hold;
     uint32_t node_id, parallel_count;
     struct drain_moves moves;
     bool is_tag_stale; /* moves that are over are still in it */
@@ -86,6 +88,8 @@ static int tag_write(struct drain *d, uint8_t mode)
     if (mode == TAG_UPSERT) tag.value = bytes_of_text(drain_moves_to_text(&d->moves, &d->arena));
     struct set_node_tags_request q = { .node_id = d->node_id, .mode = mode, .tags = { &tag, 1 } };
     struct node_reply rep = { 0 };
+    if (drain_hold_check(d->hold) != 1)
+        return trouble(d, -ERR_BUSY, "node", d->node_id, "no cluster manager confirms the hold");
     return mgmtd_try(d, RPC_METHOD(mgmtd, set_node_tags), &q, &rep, d->node_id);
 }
 
@@ -402,13 +406,27 @@ static int begin_more(struct drain *d, uint32_t *ret_left)
     return r == -ERR_CANCELED ? r : 0;
 }
 
+/* 0 when the next round may begin; waits while that is not known. */
+static int may_go_on(struct drain *d)
+{
+    for (;;) {
+        int r = drain_hold_check(d->hold);
+        if (r < 0) return trouble(d, r, "node", d->node_id, "another run has taken it over");
+        if (r > 0) return 0;
+        r = fiber_sleep(ROUND_NS);
+        if (r < 0) return r;
+    }
+}
+
 static int drain_loop(struct drain *d)
 {
     for (;;) {
         uint32_t left = 0;
         arena_done(&d->arena);
         d->trouble[0] = 0;
-        int r = begin_more(d, &left);
+        int r = may_go_on(d);
+        if (r < 0) return r == -ERR_BUSY ? admin_fail(d->a, r, "%s", d->trouble) : r;
+        r = begin_more(d, &left);
         if (r >= 0 && left == 0 && d->moves.count == 0 && !d->trouble[0] && !d->is_tag_stale)
             return 0;
         if (r >= 0) r = step_all(d, forward);
@@ -423,7 +441,9 @@ static int undrain_loop(struct drain *d)
     while (d->moves.count) {
         arena_done(&d->arena);
         d->trouble[0] = 0;
-        int r = step_all(d, backward);
+        int r = may_go_on(d);
+        if (r < 0) return r;
+        r = step_all(d, backward);
         tell(d, 0);
         if (r >= 0) r = fiber_sleep(ROUND_NS);
         if (r < 0) return r;
@@ -484,17 +504,16 @@ static int check_places(struct drain *d)
     return 0;
 }
 
-static int run_drain(struct admin *a, const struct arguments *args)
+/* With the hold: what it says of the node is still so. */
+static int drain_node(struct admin *a, const struct arguments *args, const struct drain_hold *hold,
+                      uint32_t parallel)
 {
     struct drain d;
     bool is_marked = false;
-    uint64_t parallel = argument_number(args, "--parallel", PARALLEL_DEFAULT);
-    if (parallel == 0 || parallel > DRAIN_MOVE_COUNT_MAX)
-        return admin_fail(a, -ERR_INVALID_ARG, "--parallel must be from 1 to %d, not %llu",
-                          DRAIN_MOVE_COUNT_MAX, (unsigned long long)parallel);
     int r = open_drain(a, args, &d, &is_marked);
     if (r < 0) return r;
-    d.parallel_count = (uint32_t)parallel;
+    d.hold = hold;
+    d.parallel_count = parallel;
     r = check_places(&d);
     if (r >= 0 && !is_marked) {
         r = tag_write(&d, TAG_UPSERT);
@@ -509,17 +528,42 @@ static int run_drain(struct admin *a, const struct arguments *args)
     return 0;
 }
 
+/* Only a node that may be drained is held. */
+static int hold_node(struct admin *a, const struct arguments *args, struct drain_hold *ret)
+{
+    struct drain d;
+    bool is_marked = false;
+    int r = open_drain(a, args, &d, &is_marked);
+    return r < 0 ? r : drain_hold_begin(ret, a, d.node_id);
+}
+
+static int run_drain(struct admin *a, const struct arguments *args)
+{
+    struct drain_hold hold;
+    uint64_t parallel = argument_number(args, "--parallel", PARALLEL_DEFAULT);
+    if (parallel == 0 || parallel > DRAIN_MOVE_COUNT_MAX)
+        return admin_fail(a, -ERR_INVALID_ARG, "--parallel must be from 1 to %d, not %llu",
+                          DRAIN_MOVE_COUNT_MAX, (unsigned long long)parallel);
+    int r = hold_node(a, args, &hold);
+    if (r < 0) return r;
+    r = drain_node(a, args, &hold, (uint32_t)parallel);
+    drain_hold_end(&hold);
+    return r;
+}
+
 static const struct argument_spec undrain_spec[] = {
     { "nodeId", NULL, ARG_U32, true, "" },
     { NULL, NULL, ARG_FLAG, false, NULL },
 };
 
-static int run_undrain(struct admin *a, const struct arguments *args)
+static int undrain_node(struct admin *a, const struct arguments *args,
+                        const struct drain_hold *hold)
 {
     struct drain d;
     bool is_marked = false;
     int r = open_drain(a, args, &d, &is_marked);
     if (r < 0) return r;
+    d.hold = hold;
     if (is_marked) {
         r = undrain_loop(&d);
         if (r >= 0) r = tag_write(&d, TAG_REMOVE);
@@ -532,6 +576,16 @@ static int run_undrain(struct admin *a, const struct arguments *args)
                         : "Node %u was not being drained",
               d.node_id);
     return 0;
+}
+
+static int run_undrain(struct admin *a, const struct arguments *args)
+{
+    struct drain_hold hold;
+    int r = hold_node(a, args, &hold);
+    if (r < 0) return r;
+    r = undrain_node(a, args, &hold);
+    drain_hold_end(&hold);
+    return r;
 }
 
 const struct command_spec drain_commands[] = {

@@ -6,7 +6,7 @@
 static const struct argument_spec no_spec[] = { { NULL, NULL, ARG_FLAG, false, NULL } };
 
 static const struct argument_spec ls_spec[] = {
-    { "path", NULL, ARG_TEXT, false, "default: the current directory" },
+    { "path", NULL, ARG_PATH, false, "default: the current directory" },
     { "--limit", "-l", ARG_U32, false, "at most so many entries" },
     { "--status", "-s", ARG_FLAG, false, "with times, lengths, permissions" },
     { NULL, NULL, ARG_FLAG, false, NULL },
@@ -60,7 +60,7 @@ static int run_ls(struct admin *a, const struct arguments *args)
 }
 
 static const struct argument_spec path_spec[] = {
-    { "path", NULL, ARG_TEXT, true, "" },
+    { "path", NULL, ARG_PATH, true, "" },
     { NULL, NULL, ARG_FLAG, false, NULL },
 };
 
@@ -74,11 +74,20 @@ static int real_path(struct admin *a, uint64_t inode, struct bytes *ret)
     return r;
 }
 
+static const struct argument_spec cd_spec[] = {
+    { "path", NULL, ARG_PATH, true, "or, with --inode, an inode id" },
+    { "--follow", "-L", ARG_FLAG, false,
+      "accepted: the prompt always shows the path without symlinks" },
+    { "--inode", NULL, ARG_FLAG, false, "the path is an inode id, 0x... for hexadecimal" },
+    { NULL, NULL, ARG_FLAG, false, NULL },
+};
+
 static int run_cd(struct admin *a, const struct arguments *args)
 {
     struct inode dir;
     struct bytes path;
-    int r = admin_walk(a, argument_text(args, "path", "/"), true, &dir);
+    int r =
+        inode_walk(a, argument_text(args, "path", "/"), argument_flag(args, "--inode"), true, &dir);
     if (r < 0) return r;
     if (!S_ISDIR(dir.mode))
         return admin_fail(a, -ERR_META_NOT_DIRECTORY, "%s is not a directory",
@@ -149,7 +158,7 @@ static int layout_change(struct admin *a, const struct arguments *args, struct l
 }
 
 static const struct argument_spec mkdir_spec[] = {
-    { "path", NULL, ARG_TEXT, true, "" },
+    { "path", NULL, ARG_PATH, true, "" },
     { "--recursive", "-p,-r", ARG_FLAG, false, "make what is missing on the way" },
     { "--perm", NULL, ARG_OCTAL, false, "default 0755" },
     LAYOUT_ARGUMENTS,
@@ -196,7 +205,7 @@ static int run_mkdir(struct admin *a, const struct arguments *args)
 }
 
 static const struct argument_spec create_spec[] = {
-    { "path", NULL, ARG_TEXT, true, "" },
+    { "path", NULL, ARG_PATH, true, "" },
     { "--perm", "-p", ARG_OCTAL, false, "default 0644" },
     LAYOUT_ARGUMENTS,
     { NULL, NULL, ARG_FLAG, false, NULL },
@@ -209,8 +218,8 @@ static int run_create(struct admin *a, const struct arguments *args)
 }
 
 static const struct argument_spec ln_spec[] = {
-    { "target", NULL, ARG_TEXT, true, "what the symlink says" },
-    { "linkname", NULL, ARG_TEXT, true, "" },
+    { "target", NULL, ARG_PATH, true, "what the symlink says" },
+    { "linkname", NULL, ARG_PATH, true, "" },
     { NULL, NULL, ARG_FLAG, false, NULL },
 };
 
@@ -221,7 +230,7 @@ static int run_ln(struct admin *a, const struct arguments *args)
 }
 
 static const struct argument_spec rm_spec[] = {
-    { "path", NULL, ARG_TEXT, true, "" },
+    { "path", NULL, ARG_PATH, true, "" },
     { "--recursive", "-r", ARG_FLAG, false, "directories with all that is below" },
     { NULL, NULL, ARG_FLAG, false, NULL },
 };
@@ -245,8 +254,8 @@ static int run_rm(struct admin *a, const struct arguments *args)
 }
 
 static const struct argument_spec mv_spec[] = {
-    { "source", NULL, ARG_TEXT, true, "" },
-    { "destination", NULL, ARG_TEXT, true, "" },
+    { "source", NULL, ARG_PATH, true, "" },
+    { "destination", NULL, ARG_PATH, true, "" },
     { NULL, NULL, ARG_FLAG, false, NULL },
 };
 
@@ -272,7 +281,7 @@ static int setattr_call(struct admin *a, struct setattr_request *q)
 }
 
 static const struct argument_spec set_layout_spec[] = {
-    { "path", NULL, ARG_TEXT, true, "a directory" },
+    { "path", NULL, ARG_PATH, true, "a directory" },
     LAYOUT_ARGUMENTS,
     { NULL, NULL, ARG_FLAG, false, NULL },
 };
@@ -292,7 +301,7 @@ static int run_set_layout(struct admin *a, const struct arguments *args)
 }
 
 static const struct argument_spec set_perm_spec[] = {
-    { "path", NULL, ARG_TEXT, true, "" },     { "--uid", "-u", ARG_U32, false, "" },
+    { "path", NULL, ARG_PATH, true, "" },     { "--uid", "-u", ARG_U32, false, "" },
     { "--gid", "-g", ARG_U32, false, "" },    { "--perm", "-p", ARG_OCTAL, false, "" },
     { "--iflags", NULL, ARG_U32, false, "" }, { NULL, NULL, ARG_FLAG, false, NULL },
 };
@@ -317,32 +326,53 @@ static int run_set_perm(struct admin *a, const struct arguments *args)
 /* ---- what waits to be collected ---- */
 
 static const struct argument_spec gc_spec[] = {
+    { "path", NULL, ARG_TEXT, false, "only those whose names began so" },
     { "--limit", "-l", ARG_U32, false, "default 256" },
+    { "--prev", "-p", ARG_U64, false, "goes on behind this inode: that of the last row" },
     { NULL, NULL, ARG_FLAG, false, NULL },
 };
+
+static void gc_row(struct print_table *t, const struct gc_entry *e)
+{
+    char when[32];
+    table_cell(t, "%s", time_to_text((uint64_t)e->since_ns, when, sizeof when));
+    table_cell(t, "0x%llx", (unsigned long long)e->inode);
+    table_cell(t, "%.*s", (int)e->name.size, (const char *)e->name.base);
+    table_cell(t, "%s", inode_type_name(e->mode));
+}
 
 static int run_gc_list(struct admin *a, const struct arguments *args)
 {
     static const char *const headers[] = { "Since", "Inode", "Name", "Type" };
-    struct list_request q = { .count_max = (uint32_t)argument_number(args, "--limit", 256) };
-    struct gc_list_reply rep = { 0 };
+    struct bytes start = bytes_of_text(argument_text(args, "path", ""));
+    uint64_t limit = argument_number(args, "--limit", 256), count = 0;
+    struct list_request q = { .parent = argument_number(args, "--prev", 0) };
+    bool has_more = true;
+    struct print_table t;
     int r = admin_need_meta(a);
     if (r < 0) return r;
-    admin_meta_base(a, &q.base);
-    r = admin_meta(a, RPC_METHOD(meta, gc_list), &q, &rep);
-    if (r < 0) return r;
-    struct print_table t;
-    char when[32];
     table_begin(&t, &a->printer, ARRAY_SIZE(headers), headers);
-    for (uint32_t i = 0; i < rep.entries.count; i++) {
-        const struct gc_entry *e = &rep.entries.items[i];
-        table_cell(&t, "%s", time_to_text((uint64_t)e->since_ns, when, sizeof when));
-        table_cell(&t, "0x%llx", (unsigned long long)e->inode);
-        table_cell(&t, "%.*s", (int)e->name.size, (const char *)e->name.base);
-        table_cell(&t, "%s", inode_type_name(e->mode));
+    while (r >= 0 && has_more && count < limit) {
+        struct gc_list_reply rep = { 0 };
+        admin_meta_base(a, &q.base);
+        r = admin_meta(a, RPC_METHOD(meta, gc_list), &q, &rep);
+        has_more = rep.more;
+        for (uint32_t i = 0; r >= 0 && i < rep.entries.count; i++) {
+            const struct gc_entry *e = &rep.entries.items[i];
+            q.parent = e->inode;
+            if (!bytes_has_prefix(e->name, start)) continue;
+            gc_row(&t, e);
+            if (++count < limit) continue;
+            has_more |= i + 1 < rep.entries.count;
+            break;
+        }
+    }
+    if (r < 0) {
+        table_drop(&t);
+        return r;
     }
     table_end(&t);
-    if (rep.more && !a->printer.is_json) fputs("...\n", a->printer.out);
+    if (has_more && !a->printer.is_json) fputs("...\n", a->printer.out);
     return 0;
 }
 
@@ -360,7 +390,7 @@ static int run_session_prune(struct admin *a, const struct arguments *args)
 
 const struct command_spec file_commands[] = {
     { "ls", run_ls, ls_spec, "Lists a directory.\n  ls -s /data" },
-    { "cd", run_cd, path_spec, "Changes the current directory." },
+    { "cd", run_cd, cd_spec, "Changes the current directory." },
     { "getrealpath", run_getrealpath, path_spec, "Shows the path without symlinks." },
     { "mkdir", run_mkdir, mkdir_spec,
       "Makes a directory, perhaps with a layout of its own.\n  mkdir -p /a/b --chunk-size 4MB" },
@@ -371,7 +401,8 @@ const struct command_spec file_commands[] = {
     { "set-layout", run_set_layout, set_layout_spec,
       "Changes the layout for files made in a directory from now on." },
     { "set-perm", run_set_perm, set_perm_spec, "Changes owner, group, mode or flags." },
-    { "gc-list", run_gc_list, gc_spec, "Lists what was removed and waits to be collected." },
+    { "gc-list", run_gc_list, gc_spec,
+      "Lists what was removed and waits to be collected.\n  gc-list -l 100 -p 0x1000007" },
     { "session-prune", run_session_prune, no_spec, "Ends the sessions of clients that are gone." },
     { NULL, NULL, NULL, NULL },
 };

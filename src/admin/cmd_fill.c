@@ -11,7 +11,7 @@
 enum { PART_CHUNK_COUNT = 256 };
 
 static const struct argument_spec fill_spec[] = {
-    { "path", NULL, ARG_TEXT, true, "" },
+    { "path", NULL, ARG_PATH, true, "" },
     { "--dry-run", NULL, ARG_FLAG, false, "only find them" },
     { "--verbose", NULL, ARG_FLAG, false, "a line for each" },
     { NULL, NULL, ARG_FLAG, false, NULL },

@@ -16,6 +16,7 @@ static const struct argument_spec hot_update_spec[] = {
     { "--type", "-t", ARG_TEXT, false, "all nodes or clients of a type that are connected" },
     { "--string", "-s", ARG_TEXT, false, "settings as TOML, such as 'log.level = \"debug\"'" },
     { "--file", "-f", ARG_TEXT, false, "or a file of them" },
+    { "--render", NULL, ARG_FLAG, false, "accepted and without effect: settings are no templates" },
     { NULL, NULL, ARG_FLAG, false, NULL },
 };
 
@@ -163,8 +164,17 @@ static int run_hot_update(struct admin *a, const struct arguments *args)
     struct empty_record none;
     r = client ? update_one_client(a, client, &q)
                : core_call(a, args, RPC_METHOD(core, hot_update_config), &q, &none);
-    if (r >= 0) admin_say(a, "Succeed");
-    return r;
+    if (r < 0) return r;
+    struct print_table t;
+    block_begin(&t, &a->printer);
+    if (is_node)
+        block_row(&t, "NodeId", "%llu", (unsigned long long)argument_number(args, "--node-id", 0));
+    else
+        block_row(&t, client ? "ClientId" : "Address", "%s",
+                  client ?: argument_text(args, "--address", ""));
+    block_row(&t, "Result", "Succeed");
+    table_end(&t);
+    return 0;
 }
 
 static const struct argument_spec verify_spec[] = {

@@ -5,6 +5,7 @@
  */
 #include "admin/commands.h"
 
+#include "admin/progress.h"
 #include "meta/meta.h"
 
 static const struct argument_spec meta_spec[] = {
@@ -13,9 +14,19 @@ static const struct argument_spec meta_spec[] = {
     { NULL, NULL, ARG_FLAG, false, NULL },
 };
 
+static void show(void *arg, uint64_t done, uint64_t total)
+{
+    struct progress *bar = arg;
+    bar->total = total;
+    progress_show(bar, done);
+}
+
 static int dump(struct admin *a, const char *path)
 {
-    int r = kv_backup(a->kv, path);
+    struct progress bar;
+    progress_begin(&bar, a, "meta dump", "bytes", 0);
+    int r = kv_backup(a->kv, path, &(struct kv_progress){ show, &bar });
+    progress_end(&bar);
     if (r < 0) return admin_fail(a, r, "meta dump to %s: %s", path, error_sentence(r));
     admin_say(a, "Dump of %s to %s succeeded; it holds the cluster key and all tokens",
               kv_describe(a->kv), path);
@@ -39,7 +50,10 @@ static const char *load_failure(int r)
 
 static int load(struct admin *a, const char *path)
 {
-    int r = kv_restore(a->kv, path);
+    struct progress bar;
+    progress_begin(&bar, a, "meta load", "bytes", 0);
+    int r = kv_restore(a->kv, path, &(struct kv_progress){ show, &bar });
+    progress_end(&bar);
     if (r < 0) return admin_fail(a, r, "meta load from %s: %s", path, load_failure(r));
     r = meta_skip_inode_ids(a->kv, SKIPPED_ID_COUNT);
     if (r < 0)

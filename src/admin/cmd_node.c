@@ -212,7 +212,7 @@ static const struct argument_spec tags_spec[] = {
     { "--node-id", "-n", ARG_U32, false, "number of the node" },
     { "--client-hostname", "-u", ARG_TEXT, false, "name of a machine, for the clients on it" },
     { "mode", NULL, ARG_TEXT, true, "replace, update or remove" },
-    { "tags", NULL, ARG_TEXTS, true, "k or k=v" },
+    { "tags", NULL, ARG_TEXTS, false, "k or k=v; replace with none clears them" },
     { NULL, NULL, ARG_FLAG, false, NULL },
 };
 
@@ -265,6 +265,8 @@ static int run_set_node_tags(struct admin *a, const struct arguments *args)
         return admin_fail(a, -ERR_WRONG_USAGE,
                           "exactly one of --node-id and --client-hostname is needed");
     q.tags = tags_of(a, argument(args, "tags"));
+    if (q.tags.count == 0 && q.mode != TAG_REPLACE)
+        return admin_fail(a, -ERR_WRONG_USAGE, "tags is missing");
     if (hostname) return set_host_tags(a, hostname, q.mode, &q.tags);
     r = admin_mgmtd(a, RPC_METHOD(mgmtd, set_node_tags), &q, &rep);
     if (r < 0) return r;

@@ -11,7 +11,7 @@ enum { FIBER_COUNT_MAX = 1024, DEPTH_MAX = 4096, SECONDS_MAX = 24 * 3600 };
 enum { BUFFER_BYTES_MAX = 1 << 30, BLOCK_BYTES_MAX = 64 << 20 };
 
 static const struct argument_spec read_bench_spec[] = {
-    { "dir", NULL, ARG_TEXT, true, "whose files are read" },
+    { "dir", NULL, ARG_PATH, true, "whose files are read" },
     { "--threads", NULL, ARG_U32, false, "multiplies the coroutines; default 16" },
     { "--coroutines", NULL, ARG_U32, false, "batches at a time; default 1" },
     { "--seconds", NULL, ARG_U32, false, "default 60" },

@@ -20,7 +20,7 @@ const char *inode_type_name(uint32_t mode)
 }
 
 static const struct argument_spec stat_spec[] = {
-    { "path", NULL, ARG_TEXT, true, "or, with --inode, an inode id" },
+    { "path", NULL, ARG_PATH, true, "or, with --inode, an inode id" },
     { "--follow", "-L", ARG_FLAG, false, "what a symlink points to" },
     { "--inode", NULL, ARG_FLAG, false, "the path is an inode id, 0x... for hexadecimal" },
     { "--display-layout", NULL, ARG_FLAG, false, "" },
@@ -110,14 +110,8 @@ static int print_all_chunks(struct admin *a, const struct inode *i)
     return r < 0 ? admin_fail(a, r, "chunks: %s", error_sentence(r)) : 0;
 }
 
-static int stat_inode(struct admin *a, const struct arguments *args, struct inode *ret)
+int inode_by_id(struct admin *a, uint64_t id, struct inode *ret)
 {
-    const char *text = argument_text(args, "path", "");
-    if (!argument_flag(args, "--inode"))
-        return admin_walk(a, text, argument_flag(args, "--follow"), ret);
-    uint64_t id;
-    if (!argument_number_parse(text, &id))
-        return admin_fail(a, -ERR_INVALID_ARG, "'%s' is no inode id such as 0x1000001", text);
     struct stat_request q = { .inodes = { &id, 1 } };
     struct stat_reply rep = { 0 };
     int r = admin_need_meta(a);
@@ -126,9 +120,19 @@ static int stat_inode(struct admin *a, const struct arguments *args, struct inod
     r = admin_meta(a, RPC_METHOD(meta, stat), &q, &rep);
     if (r < 0) return r;
     if (rep.inodes.count != 1 || rep.inodes.items[0].mode == 0)
-        return admin_fail(a, -ERR_META_NOT_FOUND, "there is no inode %s", text);
+        return admin_fail(a, -ERR_META_NOT_FOUND, "there is no inode 0x%llx",
+                          (unsigned long long)id);
     *ret = rep.inodes.items[0];
     return 0;
+}
+
+int inode_walk(struct admin *a, const char *path, bool is_id, bool follow, struct inode *ret)
+{
+    uint64_t id;
+    if (!is_id) return admin_walk(a, path, follow, ret);
+    if (!argument_number_parse(path, &id))
+        return admin_fail(a, -ERR_INVALID_ARG, "'%s' is no inode id such as 0x1000001", path);
+    return inode_by_id(a, id, ret);
 }
 
 void inode_print(struct admin *a, const struct inode *i, uint32_t details)
@@ -160,7 +164,8 @@ static int run_stat(struct admin *a, const struct arguments *args)
     struct inode i = { 0 };
     bool every = argument_flag(args, "--display-all-chunks");
     bool with_chunks = every || argument_flag(args, "--display-chunks");
-    int r = stat_inode(a, args, &i);
+    int r = inode_walk(a, argument_text(args, "path", ""), argument_flag(args, "--inode"),
+                       argument_flag(args, "--follow"), &i);
     if (r < 0) return r;
     with_chunks = with_chunks && S_ISREG(i.mode);
     if (with_chunks) r = admin_need_storage(a);

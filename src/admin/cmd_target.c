@@ -1,4 +1,4 @@
-/* cmd_target.c - targets and disks of storage nodes, single chunks. */
+/* cmd_target.c - targets and disks of storage nodes. */
 #include "admin/commands.h"
 
 #include "client/names.h"
@@ -264,42 +264,6 @@ static int run_list_disks(struct admin *a, const struct arguments *args)
     return 0;
 }
 
-static const struct argument_spec chunk_spec[] = {
-    { "--chain-id", "-c", ARG_U32, true, "" },
-    { "--inode", NULL, ARG_U64, true, "inode id of the file, 0x… for hexadecimal" },
-    { "--index", NULL, ARG_U32, false, "of the chunk in the file; default 0" },
-    { NULL, NULL, ARG_FLAG, false, NULL },
-};
-
-static int run_query_chunk(struct admin *a, const struct arguments *args)
-{
-    static const char *const headers[] = { "TargetId", "LocalState", "Found",  "ChainVersion",
-                                           "Version",  "Pending",    "Length", "CRC32C" };
-    struct chunk_id chunk = { argument_number(args, "--inode", 0),
-                              (uint32_t)argument_number(args, "--index", 0) };
-    struct chunk_reply *replies = NULL;
-    uint32_t count = 0;
-    int r = admin_need_storage(a);
-    if (r < 0) return r;
-    r = chunks_query(a->storage, &a->arena, (uint32_t)argument_number(args, "--chain-id", 0), chunk,
-                     &replies, &count);
-    if (r < 0) return admin_fail(a, r, "%s", error_sentence(r));
-    struct print_table t;
-    table_begin(&t, &a->printer, ARRAY_SIZE(headers), headers);
-    for (uint32_t i = 0; i < count; i++) {
-        table_cell(&t, "%llu", (unsigned long long)replies[i].target_id);
-        table_cell(&t, "%s", local_state_name(replies[i].local_state));
-        table_cell(&t, "%s", replies[i].found ? "yes" : "no");
-        table_cell(&t, "%u", replies[i].meta.chain_version);
-        table_cell(&t, "%llu", (unsigned long long)replies[i].meta.version);
-        table_cell(&t, "%llu", (unsigned long long)replies[i].meta.pending_version);
-        table_cell(&t, "%u", replies[i].meta.length);
-        table_cell(&t, "%08X", replies[i].meta.crc32c);
-    }
-    table_end(&t);
-    return 0;
-}
-
 const struct command_spec target_commands[] = {
     { "create-target", run_create_target, create_spec,
       "Makes a target on a disk of a storage node.\n"
@@ -317,6 +281,5 @@ const struct command_spec target_commands[] = {
       "Lists the disks of the storage nodes as last reported: sizes in bytes, targets, OK, LOW, "
       "FULL or "
       "FAILED.\n  list-disks" },
-    { "query-chunk", run_query_chunk, chunk_spec, "Shows what every replica has of a chunk." },
     { NULL, NULL, NULL, NULL },
 };

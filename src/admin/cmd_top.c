@@ -7,7 +7,10 @@
 #include "admin/commands.h"
 
 #include "client/names.h"
+#include "loop/loop.h"
 #include "proto/core.h"
+#include <poll.h>
+#include <termios.h>
 #include <unistd.h>
 
 #define LOOK_NS         (2 * SEC)
@@ -213,8 +216,65 @@ static void print_figures(struct admin *a, const struct looks *before, const str
 static void screen_begin(struct admin *a)
 {
     char when[32];
-    fprintf(a->printer.out, "\x1b[H\x1b[J%s  %s\n\n", a->settings->cluster_id,
+    fprintf(a->printer.out, "\x1b[H\x1b[J%s  %s  q: leave\n\n", a->settings->cluster_id,
             time_to_text(node_wall_ns(a->node), when, sizeof when));
+}
+
+/* ---- the screen that goes on ---- */
+
+/* A terminal whose keys come one by one and are not shown. */
+struct keys {
+    bool is_terminal;
+    struct termios before;
+};
+
+static void keys_begin(struct keys *k)
+{
+    *k = (struct keys){ .is_terminal = tcgetattr(STDIN_FILENO, &k->before) == 0 };
+    if (!k->is_terminal) return;
+    struct termios raw = k->before;
+    raw.c_lflag &= (tcflag_t) ~(ICANON | ECHO | ISIG);
+    raw.c_cc[VMIN] = 1;
+    raw.c_cc[VTIME] = 0;
+    setvbuf(stdin, NULL, _IONBF, 0);
+    tcsetattr(STDIN_FILENO, TCSANOW, &raw);
+}
+
+static void keys_end(struct keys *k)
+{
+    if (k->is_terminal) tcsetattr(STDIN_FILENO, TCSANOW, &k->before);
+}
+
+/* Until the interval is over: 0; or a key that leaves was pressed: 1. Other keys look at once. */
+static int keys_wait(struct admin *a, const struct keys *k, uint64_t interval_ns)
+{
+    enum { CONTROL_C = 3, CONTROL_D = 4, ESCAPE = 27 };
+    if (!k->is_terminal) return fiber_sleep(interval_ns);
+    FIBER_TIMEOUT(interval_ns);
+    int r = fd_wait(a->node, STDIN_FILENO, POLLIN);
+    if (r < 0) return r == -ERR_TIMEOUT ? 0 : r;
+    int key = getc(stdin);
+    return key == 'q' || key == 'Q' || key == CONTROL_C || key == CONTROL_D || key == ESCAPE ||
+           key == EOF;
+}
+
+static int run_screen(struct admin *a, uint64_t interval_ns)
+{
+    cleanup_(looks_done) struct looks before = { 0 };
+    cleanup_(keys_end) struct keys keys;
+    keys_begin(&keys);
+    int r = look_at_all(a, &before);
+    while (r >= 0 && (r = keys_wait(a, &keys, interval_ns)) == 0) {
+        cleanup_(looks_done) struct looks after = { 0 };
+        r = look_at_all(a, &after);
+        if (r < 0) break;
+        screen_begin(a);
+        print_figures(a, &before, &after);
+        struct looks old = before;
+        before = after;
+        after = old;
+    }
+    return MIN_OF(r, 0);
 }
 
 static int run_top(struct admin *a, const struct arguments *args)
@@ -227,20 +287,14 @@ static int run_top(struct admin *a, const struct arguments *args)
                           INTERVAL_MS_MAX, (unsigned long long)interval_ms);
     int r = admin_need_mgmtd(a);
     if (r < 0) return r;
+    if (is_screen) return run_screen(a, interval_ms * MSEC);
     cleanup_(looks_done) struct looks before = { 0 };
+    cleanup_(looks_done) struct looks after = { 0 };
     r = look_at_all(a, &before);
-    do {
-        cleanup_(looks_done) struct looks after = { 0 };
-        if (r >= 0) r = fiber_sleep(interval_ms * MSEC);
-        if (r >= 0) r = look_at_all(a, &after);
-        if (r < 0) return r;
-        if (is_screen) screen_begin(a);
-        print_figures(a, &before, &after);
-        struct looks old = before;
-        before = after;
-        after = old;
-    } while (is_screen);
-    return 0;
+    if (r >= 0) r = fiber_sleep(interval_ms * MSEC);
+    if (r >= 0) r = look_at_all(a, &after);
+    if (r >= 0) print_figures(a, &before, &after);
+    return MIN_OF(r, 0);
 }
 
 const struct command_spec top_commands[] = {
@@ -248,7 +302,7 @@ const struct command_spec top_commands[] = {
       "Shows what every service does now: calls, errors, how long a call takes, bytes read, "
       "written "
       "and resynced.\n"
-      "On a terminal it goes on until it is interrupted; otherwise it shows one interval.\n"
+      "On a terminal it goes on until q is pressed; otherwise it shows one interval.\n"
       "  top\n  top --once --interval 5000\n  top --json" },
     { NULL, NULL, NULL, NULL },
 };

@@ -13,7 +13,7 @@
 enum { WORKER_COUNT_MAX = 256, TOLD_COUNT_MAX = 20 };
 
 static const struct argument_spec chown_spec[] = {
-    { "path", NULL, ARG_TEXT, true, "" },
+    { "path", NULL, ARG_PATH, true, "" },
     { "uid", NULL, ARG_U32, true, "" },
     { "gid", NULL, ARG_U32, true, "" },
     { "--threads", "-t", ARG_U32, false, "so many at a time; default 16" },

@@ -16,6 +16,7 @@ const struct command_spec *const command_groups[] = {
     chain_commands,
     chain_file_commands,
     target_commands,
+    chunk_commands,
     file_commands,
     stat_commands,
     data_commands,

@@ -14,6 +14,7 @@ extern const struct command_spec node_commands[];
 extern const struct command_spec chain_commands[];
 extern const struct command_spec chain_file_commands[];
 extern const struct command_spec target_commands[];
+extern const struct command_spec chunk_commands[];
 extern const struct command_spec file_commands[];
 extern const struct command_spec stat_commands[];
 extern const struct command_spec data_commands[];
@@ -45,6 +46,11 @@ const char *disk_state_name(const struct disk_info *disk);
 /* Which replica is read: of --mode; NULL: any. Failures are printed. */
 int read_mode_parse(struct admin *a, const char *text, struct read_options *ret) must_check;
 
+/* An inode by its id. Failures are printed. */
+int inode_by_id(struct admin *a, uint64_t id, struct inode *ret) fiber_fn must_check;
+/* By its path or, when @is_id, by its id as text. */
+int inode_walk(struct admin *a, const char *path, bool is_id, bool follow,
+               struct inode *ret) fiber_fn must_check;
 enum inode_details { INODE_LAYOUT = 1, INODE_CHAINS = 2 };
 /* The block of stat, with what @details says of the layout. */
 void inode_print(struct admin *a, const struct inode *i, uint32_t details);

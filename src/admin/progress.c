@@ -12,7 +12,7 @@ void progress_begin(struct progress *p, struct admin *a, const char *what, const
                             .what = what,
                             .unit = unit,
                             .total = total,
-                            .next_ns = node_now_ns(a->node) + 200 * MSEC,
+                            .next_ns = node_now_ns(a->node) + a->settings->progress_after_ns,
                             .is_terminal = isatty(STDERR_FILENO) && !a->printer.is_json };
 }
 
@@ -34,8 +34,14 @@ void progress_show(struct progress *p, uint64_t done)
             (unsigned long long)done, (unsigned long long)p->total, p->unit);
 }
 
-void progress_end(struct progress *p)
+void progress_hide(struct progress *p)
 {
     if (p->is_shown) fputs("\r\x1b[K", stderr);
     p->is_shown = false;
+}
+
+void progress_end(struct progress *p)
+{
+    progress_hide(p);
+    p->is_terminal = false;
 }

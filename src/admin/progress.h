@@ -16,4 +16,6 @@ struct progress {
 void progress_begin(struct progress *p, struct admin *a, const char *what, const char *unit,
                     uint64_t total);
 void progress_show(struct progress *p, uint64_t done);
+/* Wipes it, so that a line can be printed; it comes back. */
+void progress_hide(struct progress *p);
 void progress_end(struct progress *p);

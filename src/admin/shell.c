@@ -1,9 +1,5 @@
-/* shell.c - running lines: one, a script, or what is typed. */
+/* shell.c - running lines: one, or a script. What is typed: prompt.c. */
 #include "admin/admin.h"
-
-#include "loop/loop.h"
-#include <histedit.h>
-#include <unistd.h>
 
 const struct command_spec *command_find(const char *name)
 {
@@ -106,85 +102,4 @@ int admin_run_script(struct admin *a, FILE *in)
         if (r == -ERR_CANCELED) break;
     }
     return first;
-}
-
-/* ---- what is typed ---- */
-
-struct typed {
-    EditLine *edit;
-    const char *line;
-    int size;
-};
-
-static char *prompt(EditLine *edit)
-{
-    struct admin *a = NULL;
-    el_get(edit, EL_CLIENTDATA, &a);
-    return arena_printf(&a->arena, "%s > ", a->cwd);
-}
-
-static unsigned char complete(EditLine *edit, int ch)
-{
-    const LineInfo *info = el_line(edit);
-    size_t size = (size_t)(info->cursor - info->buffer);
-    if (memchr(info->buffer, ' ', size)) return CC_ERROR;
-    const struct command_spec *only = NULL;
-    uint32_t count = 0;
-    for (const struct command_spec *const *group = command_groups; *group; group++) {
-        for (const struct command_spec *c = *group; c->name; c++) {
-            if (strncmp(c->name, info->buffer, size) != 0) continue;
-            only = c;
-            count++;
-        }
-    }
-    if (count == 1) {
-        el_insertstr(edit, only->name + size);
-        el_insertstr(edit, " ");
-        return CC_REFRESH;
-    }
-    if (count == 0) return CC_ERROR;
-    putchar('\n');
-    for (const struct command_spec *const *group = command_groups; *group; group++)
-        for (const struct command_spec *c = *group; c->name; c++)
-            if (!strncmp(c->name, info->buffer, size)) printf("%s  ", c->name);
-    putchar('\n');
-    return CC_REDISPLAY;
-}
-
-/*
- * The terminal is read on a helper thread: the connections go on living meanwhile. It is raw before
- * the prompt shows: el_gets() prints first, and an end of input typed in between would be lost.
- */
-static int read_line(void *arg)
-{
-    struct typed *t = arg;
-    el_set(t->edit, EL_PREP_TERM, 1);
-    t->line = el_gets(t->edit, &t->size);
-    return 0;
-}
-
-int admin_run_shell(struct admin *a)
-{
-    HistEvent event;
-    History *past = history_init();
-    EditLine *edit = el_init("admin_cli", stdin, stdout, stderr);
-    struct typed t = { .edit = edit };
-    history(past, &event, H_SETSIZE, 100);
-    el_set(edit, EL_CLIENTDATA, a);
-    el_set(edit, EL_PROMPT, prompt);
-    el_set(edit, EL_EDITOR, "emacs");
-    el_set(edit, EL_HIST, history, past);
-    el_set(edit, EL_ADDFN, "complete", "completes a command's name", complete);
-    el_set(edit, EL_BIND, "^I", "complete", NULL);
-    a->is_interactive = true;
-    int r = 0;
-    while ((r = blocking_run(a->node, read_line, &t)) >= 0 && t.line) {
-        char *line = arena_text(&a->arena, bytes_of(t.line, strcspn(t.line, "\r\n")));
-        if (line[strspn(line, " \t")]) history(past, &event, H_ENTER, line);
-        cleanup_(freep) char *copy = xstrdup(line);
-        admin_run_line(a, copy);
-    }
-    el_end(edit);
-    history_end(past);
-    return MIN_OF(r, 0);
 }

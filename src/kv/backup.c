@@ -26,6 +26,7 @@ struct backup {
     uint64_t offset;
     struct kv_backup_end end;
     uint8_t *block; /* KV_BACKUP_BLOCK_BYTES_MAX */
+    const struct kv_progress *progress;
 };
 
 static int write_block(struct backup *b, size_t size, uint32_t pair_count) fiber_fn
@@ -71,6 +72,7 @@ static int write_pairs(struct backup *b) fiber_fn
         if (r < 0) return r;
         b->end.pair_count += page.count;
         b->end.payload_bytes += size;
+        if (b->progress) b->progress->show(b->progress->arg, b->offset, 0);
         arena_done(&pos_arena);
         pos = kv_key_after(&pos_arena, page.items[page.count - 1].key);
     }
@@ -78,7 +80,7 @@ static int write_pairs(struct backup *b) fiber_fn
     return write_block(b, sizeof(b->end), 0);
 }
 
-static int write_all(struct kv *kv, struct file *file) fiber_fn
+static int write_all(struct kv *kv, struct file *file, const struct kv_progress *progress) fiber_fn
 {
     cleanup_(kv_endp) struct kv_txn *txn = NULL;
     cleanup_(freep) uint8_t *block = xmalloc(KV_BACKUP_BLOCK_BYTES_MAX);
@@ -89,7 +91,9 @@ static int write_all(struct kv *kv, struct file *file) fiber_fn
     int r = file_write(file, &header, sizeof(header), 0);
     if (r >= 0) r = kv_begin_view(kv, KV_VIEW_LONG, &txn);
     if (r < 0) return r;
-    struct backup b = { .txn = txn, .file = file, .offset = sizeof(header), .block = block };
+    struct backup b = {
+        .txn = txn, .file = file, .offset = sizeof(header), .block = block, .progress = progress
+    };
     r = write_pairs(&b);
     return r < 0 ? r : file_sync(file);
 }
@@ -103,7 +107,7 @@ static int sync_dir_of(struct node *node, const char *path) fiber_fn
     return dir_sync(node, dir);
 }
 
-int kv_backup(struct kv *kv, const char *path)
+int kv_backup(struct kv *kv, const char *path, const struct kv_progress *progress)
 {
     cleanup_arena_ struct arena arena = { 0 };
     const char *temporary = arena_printf(&arena, "%s.tmp", path);
@@ -111,7 +115,7 @@ int kv_backup(struct kv *kv, const char *path)
     struct file *file = NULL;
     int r = file_open(node, temporary, O_RDWR | O_CREAT | O_TRUNC, 0600, &file);
     if (r < 0) return r;
-    r = write_all(kv, file);
+    r = write_all(kv, file, progress);
     file_close(file);
     if (r >= 0) r = path_rename(node, temporary, path);
     if (r >= 0) return sync_dir_of(node, path);
@@ -254,29 +258,32 @@ static int restore_end(struct kv_txn *txn, void *arg) fiber_fn
     return 0;
 }
 
-/* Reads the file from begin to end; with @kv, writes what it has. */
-static int read_all(struct file *file, struct kv *kv) fiber_fn
+/* Reads the file from begin to end; with @kv, writes what it has: the second half of the work. */
+static int read_all(struct file *file, struct kv *kv, const struct kv_progress *progress) fiber_fn
 {
+    uint64_t size = 0;
     cleanup_(freep) uint8_t *block = xmalloc(KV_BACKUP_BLOCK_BYTES_MAX);
     cleanup_(freep) struct kv_pair *pairs = xcalloc(KV_PAGE_COUNT_MAX, sizeof(*pairs));
     struct backup_reader reader = { .file = file, .block = block, .pairs = pairs };
-    int r = read_header(&reader);
+    int r = file_size(file, &size);
+    if (r >= 0) r = read_header(&reader);
     while (r >= 0 && !reader.is_at_end) {
         r = read_block(&reader);
         if (r >= 0 && kv && reader.pair_count > 0) {
             r = kv_transact(kv, KV_RETRY_MAYBE_COMMITTED, restore_block, &reader);
         }
+        if (progress) progress->show(progress->arg, reader.offset + (kv ? size : 0), 2 * size);
     }
     return r < 0 ? r : 0;
 }
 
-int kv_restore(struct kv *kv, const char *path)
+int kv_restore(struct kv *kv, const char *path, const struct kv_progress *progress)
 {
     cleanup_(file_closep) struct file *file = NULL;
     int r = file_open(kv->node, path, O_RDONLY, 0, &file);
-    if (r >= 0) r = read_all(file, NULL);
+    if (r >= 0) r = read_all(file, NULL, progress);
     if (r >= 0) r = kv_transact(kv, KV_RETRY_MAYBE_COMMITTED, restore_begin, NULL);
-    if (r >= 0) r = read_all(file, kv);
+    if (r >= 0) r = read_all(file, kv, progress);
     if (r >= 0) r = kv_transact(kv, KV_RETRY_MAYBE_COMMITTED, restore_end, NULL);
     return r;
 }

@@ -99,13 +99,13 @@ static void run_there_and_back(struct world *w) fiber_fn
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         struct kv_mem_store *from = kv_mem_store_new(1), *to = kv_mem_store_new(2);
         struct kv *a = fill(w, from, cases[i].count, cases[i].value_size), *b = fill(w, to, 0, 0);
-        int r = kv_backup(a, "/backup");
+        int r = kv_backup(a, "/backup", NULL);
         check(r == 0);
-        r = kv_restore(b, "/backup");
+        r = kv_restore(b, "/backup", NULL);
         check(r == 0);
         check(same(a, b));
         check(!path_exists(w->node, "/backup.tmp"));
-        r = kv_restore(b, "/backup");
+        r = kv_restore(b, "/backup", NULL);
         check(r == (cases[i].count ? -ERR_META_EXISTS : 0));
         kv_close(a);
         kv_close(b);
@@ -136,23 +136,23 @@ static void run_damaged(struct world *w) fiber_fn
     struct kv *a = fill(w, from, 20, 9), *b = fill(w, to, 0, 0);
     cleanup_(freep) char *good = NULL;
     size_t size;
-    int r = kv_backup(a, "/backup");
+    int r = kv_backup(a, "/backup", NULL);
     if (r >= 0) r = file_read_all(w->node, "/backup", 1 << 20, &good, &size);
     check(r >= 0);
     for (size_t at = 0; at < size; at++) {
         good[at] ^= (char)(1 << (at % 8));
         r = file_replace(w->node, "/damaged", good, size, 0600);
         check(r == 0);
-        r = kv_restore(b, "/damaged");
+        r = kv_restore(b, "/damaged", NULL);
         check(r == -ERR_DATA_CORRUPTION || (at < 8 && r == -ERR_INVALID_FORMAT));
         good[at] ^= (char)(1 << (at % 8));
         r = file_replace(w->node, "/damaged", good, at, 0600);
         check(r == 0);
-        r = kv_restore(b, "/damaged");
+        r = kv_restore(b, "/damaged", NULL);
         check(r == -ERR_DATA_CORRUPTION);
     }
     check(is_empty(b));
-    r = kv_restore(b, "/nowhere");
+    r = kv_restore(b, "/nowhere", NULL);
     check(r < 0);
     kv_close(a);
     kv_close(b);
@@ -170,22 +170,22 @@ static void run_interrupted(struct world *w) fiber_fn
 {
     struct kv_mem_store *from = kv_mem_store_new(1), *to = kv_mem_store_new(2);
     struct kv *a = fill(w, from, 60000, 90), *b = fill(w, to, 0, 0);
-    int r = kv_backup(a, "/backup");
+    int r = kv_backup(a, "/backup", NULL);
     check(r == 0);
     kv_mem_store_set(
         to, &(struct kv_mem_profile){ .delay_min_ns = 50 * MSEC, .delay_max_ns = 50 * MSEC });
     for (uint32_t tries = 1; tries <= 3; tries++) {
         FIBER_TIMEOUT(tries * 120 * MSEC);
-        r = kv_restore(b, "/backup");
+        r = kv_restore(b, "/backup", NULL);
         check(r < 0);
     }
     kv_mem_store_set(to, &(struct kv_mem_profile){ 0 });
     check(!is_empty(b));
-    r = kv_backup(b, "/half");
+    r = kv_backup(b, "/half", NULL);
     check(r == -ERR_BUSY);
     check(!path_exists(w->node, "/half"));
     check(!path_exists(w->node, "/half.tmp"));
-    r = kv_restore(b, "/backup");
+    r = kv_restore(b, "/backup", NULL);
     check(r == 0);
     check(same(a, b));
     kv_close(a);

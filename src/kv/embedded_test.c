@@ -277,12 +277,12 @@ static void back_up(struct process *p) fiber_fn
         int r = kv_transact(p->kv, KV_RETRY_SAFE, set_large, &n);
         check(r == 0);
     }
-    int r = kv_backup(p->kv, path);
+    int r = kv_backup(p->kv, path, NULL);
     check(r == 0);
-    r = kv_restore(p->kv, path);
+    r = kv_restore(p->kv, path, NULL);
     check(r == -ERR_META_EXISTS);
     r = kv_transact(p->kv, KV_RETRY_SAFE, clear_all, NULL);
-    if (r >= 0) r = kv_restore(p->kv, path);
+    if (r >= 0) r = kv_restore(p->kv, path, NULL);
     check(r == 0);
     cleanup_arena_ struct arena arena = { 0 };
     cleanup_(kv_endp) struct kv_txn *txn = NULL;

@@ -125,9 +125,16 @@ struct kv_embedded_options {
 int kv_embedded_open(struct node *node, const struct kv_embedded_options *options,
                      struct kv **ret) fiber_fn must_check;
 
+/* Told now and then how far it is, in bytes; @total 0: not known. */
+struct kv_progress {
+    void (*show)(void *arg, uint64_t done, uint64_t total);
+    void *arg;
+};
 /* Copies everything at one snapshot to a file (kv_format.h), which appears when it is whole.
- * -ERR_BUSY: a restore into this store was interrupted. */
-int kv_backup(struct kv *kv, const char *path) fiber_fn must_check;
+ * @progress may be NULL. -ERR_BUSY: a restore into this store was interrupted. */
+int kv_backup(struct kv *kv, const char *path,
+              const struct kv_progress *progress) fiber_fn must_check;
 /* Checks the file, then copies it into a store that is empty (else -ERR_META_EXISTS) or holds what
- * an interrupted restore left. -ERR_INVALID_FORMAT, -ERR_FORMAT_TOO_NEW, -ERR_DATA_CORRUPTION. */
-int kv_restore(struct kv *kv, const char *path) fiber_fn must_check;
+ * an interrupted restore left. @progress may be NULL. -ERR_INVALID_FORMAT, -ERR_FORMAT_TOO_NEW, -ERR_DATA_CORRUPTION. */
+int kv_restore(struct kv *kv, const char *path,
+               const struct kv_progress *progress) fiber_fn must_check;

@@ -255,10 +255,12 @@ static int gc_list_txn(struct kv_txn *txn, void *arg)
     const struct list_request *req = op->request;
     struct gc_list_reply *rep = op->reply;
     struct meta_key begin = key_prefix("GCEN"), end = key_after_prefix(&begin);
+    struct meta_key prev = key_gc(req->parent);
+    struct bytes first = meta_key_bytes(&begin);
+    if (req->parent) first = kv_key_after(op->arena, meta_key_bytes(&prev));
     uint32_t limit = req->count_max ? MIN_OF(req->count_max, 4096u) : 256;
     struct kv_pairs pairs;
-    int r = kv_get_range(txn, meta_key_bytes(&begin), meta_key_bytes(&end), limit, KV_SNAPSHOT,
-                         op->arena, &pairs);
+    int r = kv_get_range(txn, first, meta_key_bytes(&end), limit, KV_SNAPSHOT, op->arena, &pairs);
     if (r < 0) return r;
     rep->more = pairs.has_more;
     rep->entries =

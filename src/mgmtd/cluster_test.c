@@ -379,6 +379,56 @@ static void test_power_loss(void **state)
     }
 }
 
+/* ---- holds ---- */
+
+static struct hold_node_reply hold(struct test_cluster *c, uint64_t holder, uint8_t mode)
+{
+    cleanup_arena_ struct arena arena = { 0 };
+    struct hold_node_request request = { .node_id = c->storages[0].node_id,
+                                         .holder = { 1, holder },
+                                         .desc = BYTES_LITERAL("somebody"),
+                                         .mode = mode };
+    struct hold_node_reply reply = { 0 };
+    require(c,
+            cluster_call(c, RPC_METHOD(mgmtd, hold_node), &arena, &request, &reply, 20 * SEC) == 0);
+    require(c, reply.granted || reply.desc.size == 0 || bytes_equal_text(reply.desc, "somebody"));
+    reply.desc = bytes_of(NULL, reply.desc.size);
+    return reply;
+}
+
+/* One holder at a time, kept over a change of primary; who is gone loses it. */
+static int run_holds(struct test_cluster *c)
+{
+    require(c, cluster_wait_healthy(c, 30 * SEC));
+    wait_ns(c, 6 * SEC);
+    require(c, hold(c, 1, HOLD_TAKE).granted);
+    require(c, hold(c, 1, HOLD_TAKE).granted);
+    struct hold_node_reply refused = hold(c, 2, HOLD_TAKE);
+    require(c, !refused.granted && refused.kept_count == 2 && refused.desc.size > 0);
+    require(c, !hold(c, 2, HOLD_KEEP).granted);
+    require(c, hold(c, 2, HOLD_GIVE).granted && !hold(c, 2, HOLD_TAKE).granted);
+    require(c, hold(c, 1, HOLD_GIVE).granted && hold(c, 2, HOLD_TAKE).granted);
+    wait_ns(c, 6 * SEC);
+    require(c, hold(c, 1, HOLD_TAKE).granted); /* the other was not kept */
+
+    struct test_manager *old = cluster_primary(c);
+    manager_crash(old);
+    wait_primary(c, old);
+    require(c, !hold(c, 2, HOLD_TAKE).granted); /* it may be held */
+    require(c, hold(c, 1, HOLD_KEEP).granted);
+    require(c, !hold(c, 2, HOLD_TAKE).granted);
+    wait_ns(c, 6 * SEC);
+    require(c, hold(c, 2, HOLD_TAKE).granted);
+    return 0;
+}
+
+static void test_holds(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 5; seed++)
+        run("default", seed, 3, 3, run_holds);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -387,6 +437,7 @@ int main(void)
         cmocka_unit_test(test_deaf_primary), cmocka_unit_test(test_lost_store),
         cmocka_unit_test(test_storages),     cmocka_unit_test(test_partition),
         cmocka_unit_test(test_power_loss),   cmocka_unit_test(test_contradiction),
+        cmocka_unit_test(test_holds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,6 +8,7 @@
 #include "cluster/users.h"
 #include "mgmtd/chains.h"
 #include "mgmtd/heartbeat.h"
+#include "mgmtd/holds.h"
 #include "mgmtd/mgmtd_internal.h"
 #include "mgmtd/nodes.h"
 #include "mgmtd/routing_answer.h"
@@ -173,6 +174,16 @@ static int on_list_disks(void *self, struct rpc_call *call, const struct empty_r
     ENTER(ANYBODY);
     nodes_list_disks(s, call->arena, &reply->nodes);
     return 0;
+}
+
+static int on_hold_node(void *self, struct rpc_call *call, const struct hold_node_request *request,
+                        struct hold_node_reply *reply)
+{
+    ENTER(MANAGER);
+    if (!state_node(s, request->node_id)) return -ERR_MGMTD_NODE_NOT_FOUND;
+    r = holds_take(s, request, reply);
+    reply->desc = arena_copy(call->arena, reply->desc);
+    return leave(m, call, r, why);
 }
 
 static int on_list_events(void *self, struct rpc_call *call,

@@ -2,6 +2,8 @@
  */
 #include "mgmtd/state.h"
 
+#include "mgmtd/holds.h"
+
 #include "base/check.h"
 #include "client/routing_record.h"
 
@@ -20,6 +22,7 @@ struct state *state_new(const struct state_options *options)
     list_init(&s->changed);
     list_init(&s->dirty_chains);
     list_init(&s->sessions);
+    list_init(&s->holds);
     fiber_mutex_init(&s->writer);
     wait_queue_init(&s->watchers);
     event_init(&s->kick);
@@ -87,6 +90,7 @@ struct state *state_unref(struct state *s)
     index_done(&s->tables);
     map_done(&s->targets);
     map_done(&s->sessions_by_id);
+    holds_drop_all(s);
     map_done(&s->hosts);
     arena_done(&s->revoked_arena);
     free(s);

@@ -134,6 +134,7 @@ struct state {
     struct map sessions_by_id;      /* by the uuid's 16 bytes */
     struct revocation_list revoked; /* in the arena */
     struct arena revoked_arena;
+    struct list holds; /* struct hold */
     struct map hosts; /* name of a machine -> struct held_host */
     struct fiber_mutex writer;
     struct wait_queue watchers; /* woken when shown_version grows, and at the end */

@@ -204,7 +204,7 @@ WIRE_RECORD(dentry, DENTRY)
 WIRE_LIST(dentry)
 #define LIST_REQUEST(F)                                                                            \
     F(meta_base, base, "")                                                                         \
-    F(u64, parent, "")                                                                             \
+    F(u64, parent, "gc_list: entries behind that of this inode; 0: from the first")                \
     F(blob, after, "names greater than this one, in byte order")                                   \
     F(u32, count_max, "0: 1024")                                                                   \
     F(u8, with_inodes, "")

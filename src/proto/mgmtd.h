@@ -260,6 +260,22 @@ WIRE_LIST(node_disks)
 #define LIST_DISKS_REPLY(F) F(node_disks_list, nodes, "as last reported by heartbeats")
 WIRE_RECORD(list_disks_reply, LIST_DISKS_REPLY)
 
+/* Keeps others from working on a node: an administrator's run that changes its chains step by step.
+ * In the primary's memory; ends by itself when it is not kept. */
+enum hold_mode { HOLD_TAKE, HOLD_KEEP, HOLD_GIVE };
+#define HOLD_NODE_REQUEST(F)                                                                       \
+    F(u32, node_id, "")                                                                            \
+    F(uuid, holder, "of one run")                                                                  \
+    F(text, desc, "who that is, for others")                                                       \
+    F(u8, mode, "hold_mode; KEEP also takes a hold that no primary knows of any more")
+WIRE_RECORD(hold_node_request, HOLD_NODE_REQUEST)
+#define HOLD_NODE_REPLY(F)                                                                         \
+    F(u8, granted, "0: another has it, or may have it")                                            \
+    F(u64, timeout_ns, "it ends that long after it was last taken or kept")                        \
+    F(u64, kept_count, "not granted: how often the holder has kept it")                            \
+    F(text, desc, "not granted: the holder's; empty: not known yet, after a change of primary")
+WIRE_RECORD(hold_node_reply, HOLD_NODE_REPLY)
+
 #define CLUSTER_EVENT(F)                                                                           \
     F(u64, seq, "grows by one; a gap: nothing is missing but what was never stored")               \
     F(u64, wall_ns, "of the manager that saw it")                                                  \
@@ -387,5 +403,6 @@ WIRE_RECORD(login_reply, LOGIN_REPLY)
     M(s, 45, user_list, empty_record, user_list_reply)                                             \
     M(s, 46, user_stat, user_request, user_reply)                                                  \
     M(s, 47, list_disks, empty_record, list_disks_reply)                                           \
+    M(s, 48, hold_node, hold_node_request, hold_node_reply)                                        \
     M(s, 60, list_events, list_events_request, list_events_reply)
 RPC_SERVICE_DECLARE(mgmtd, MGMTD_METHODS)

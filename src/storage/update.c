@@ -148,12 +148,14 @@ static int find_retry(struct target *t, struct chunk_lock *lock, const struct up
     return 1;
 }
 
-/* Nothing would change; but only a member that may answer reads knows. */
+/* Nothing would change; but only a member that may answer reads knows. To extend to nothing is to
+ * touch: it goes through the chain all the same. */
 static bool changes_nothing(const struct write_request *req, const struct chunk_state *state)
 {
     bool is_there = chunk_live_version(state) > 0;
     if (req->kind == UPDATE_REMOVE) return !is_there;
-    return req->kind == UPDATE_EXTEND && is_there && state->length >= req->length;
+    return req->kind == UPDATE_EXTEND && req->length > 0 && is_there &&
+           state->length >= req->length;
 }
 
 /* Answers an update that changes nothing, and keeps its identity: the same request may come again,

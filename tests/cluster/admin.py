@@ -357,6 +357,78 @@ read length 10, checksum CRC32C(<crc>), md5 <md5>""", crc, (r"md5 \w+", "md5 <md
     same(c.admin("stat /d", status=1).split("\n")[0], "Encounter error: 3000(NotFound)")
 
 
+def test_chunks(c):
+    """query-chunk by its id and by inode, read from one replica, touched; gc-list page by page."""
+    c.admin("create /q; write-file /q --value 7 --length 2500000")
+    inode = int(c.json("stat /q")["Inode"], 16)
+    chunk = "%020x%012x" % (inode, 2)
+    text = c.admin("query-chunk --chunk " + chunk)
+    chain = text.split("\n")[1].split()[1]
+    row = "<t>  UPTODATE  yes  1  <v>  0  402848  <crc>\n"
+    masks = ((r"\b100[0-9]{9}\b", "<t>"), (r"\b[0-9A-F]{8}(?= *\n|$)", "<crc>"),
+             (r"(?<=yes  1  )\d+", "<v>"), (r"9001000\d\d", "<c>"))
+    same(text, "ChunkId  %s\nChainId  <c>\nTargetId  LocalState  Found  ChainVersion  Version  "
+         "Pending  Length  CRC32C\n" % chunk + row * 3, *masks)
+    dashed = "-".join(chunk[i:i + 8] for i in range(0, 32, 8)).upper()
+    for words in ("--chunk " + dashed, "--inode 0x%x --chunk-index 2" % inode,
+                  "-c %s --chunk %s" % (chain, chunk)):
+        if c.admin("query-chunk " + words) != text:
+            fail("query-chunk %s prints otherwise" % words)
+    before = c.json("query-chunk --chunk " + chunk)["Replicas"]
+    for index, replica in enumerate(before):
+        got = c.json("query-chunk --chunk %s --read --index %d" % (chunk, index))["Chunk"]
+        if (got["ReadFrom"], got["ReadVersion"], got["ReadLength"], got["ReadCRC32C"]) != (
+                replica["TargetId"], replica["Version"], "402848", replica["CRC32C"]):
+            fail("query-chunk --read of replica %d: %s, %s" % (index, got, replica))
+    want = c.admin("checksum --md5 /q")
+    after = c.json("query-chunk --touch --chunk " + chunk)["Replicas"]
+    for old, new in zip(before, after):
+        if int(new["Version"]) != int(old["Version"]) + 1 or new["CRC32C"] != old["CRC32C"]:
+            fail("query-chunk --touch: %s, then %s" % (old, new))
+    if c.admin("checksum --md5 /q") != want:
+        fail("query-chunk --touch changed the file")
+    absent = "%020x%012x" % (inode, 7)
+    if {r["Found"] for r in c.json("query-chunk --chunk " + absent)["Replicas"]} != {"no"}:
+        fail("a chunk that is not there is found")
+    for words, status, error in (
+            ("--chunk 12", 1, "--chunk: '12' is no chunk id"), ("", 2, "exactly one of --chunk"),
+            ("--chunk %s --inode 5" % chunk, 2, "exactly one of --chunk"),
+            ("--chunk %s --index 1" % chunk, 2, "--index goes with --read"),
+            ("--chunk %s --read --index 3" % chunk, 1, "has 3 replicas, 0 is the head"),
+            ("--chunk %s --touch" % absent, 1, "no replica on chain"),
+            ("--chunk %s --read" % absent, 1, "target "),
+            ("-c 5 --chunk " + chunk, 1, "there is no chain 5"),
+            ("--chunk %020x%012x" % (0xffffff, 0), 1, "there is no inode 0xffffff")):
+        line = c.admin("query-chunk " + words, status=status).split("\n")[1]
+        if not line.startswith(error) and error not in line:
+            fail("query-chunk %s says: %s" % (words, line))
+
+    # what is removed waits gc.file_delay, here long
+    c.admin("rm /q; mkdir /g; " + "; ".join(
+        "create /g/n%d; write-file /g/n%d --value 1 --length 1; rm /g/n%d" % (i, i, i)
+        for i in range(7)))
+    rows = wait_until(20, "directories are collected at once", lambda: (
+        lambda found: found if all(r["Type"] == "File" for r in found) else None)(
+            c.json("gc-list")))
+    if sorted(r["Name"] for r in rows if r["Name"][0] == "n") != ["n%d" % i for i in range(7)]:
+        fail("gc-list: %s" % rows)
+    first = c.admin("gc-list -l 3").strip().split("\n")
+    if len(first) != 5 or first[4] != "...":
+        fail("gc-list -l 3: %s" % first)
+    pages, prev = [], "0"
+    while True:
+        page = c.json("gc-list -l 3 -p " + prev)
+        pages += page
+        if len(page) < 3:
+            break
+        prev = page[-1]["Inode"]
+    if pages != rows:
+        fail("gc-list -p: %s, all at once %s" % (pages, rows))
+    if [r["Name"] for r in c.json("gc-list n4")] != ["n4"]:
+        fail("gc-list n4: %s" % c.json("gc-list n4"))
+    c.admin("rm -r /g")
+
+
 # ---- the three forms, exit statuses, help ----
 
 def test_forms(c):
@@ -409,34 +481,49 @@ Unknown method name: nosuch""", (r"0x[0-9a-f]+", "<inode>"))
     run(C3FS, "admin", "--release-version")
 
 
+HISTORY = os.path.join(TEST_DIR, "state", "c3fs", "admin_history")
+
+
 class Terminal:
     """The tool at a terminal of its own."""
 
-    def __init__(self, c):
+    def __init__(self, c, *words):
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
             os.environ["TERM"] = "dumb"
-            os.execv(C3FS, [C3FS, "admin", "-cfg", c.dir + "/etc/admin_cli.toml"])
-        self.seen = ""
+            os.environ["XDG_STATE_HOME"] = os.path.join(TEST_DIR, "state")
+            os.execv(C3FS, [C3FS, "admin", "-cfg", c.dir + "/etc/admin_cli.toml", *words])
+        self.seen = self.before = ""
 
     def wait(self, text):
         end = time.monotonic() + 20
         while text not in self.seen:
             if time.monotonic() > end:
-                fail("the terminal does not show %r but %r" % (text, self.seen))
+                fail("the terminal does not show %r but %r, after %r" %
+                     (text, self.seen, self.before[-500:]))
             if select.select([self.fd], [], [], 0.1)[0]:
                 self.seen += os.read(self.fd, 65536).decode(errors="replace")
-        self.seen = self.seen.split(text, 1)[1]
+        before, self.seen = self.seen.split(text, 1)
+        self.before += before + text
 
     def type(self, text):
         os.write(self.fd, text.encode())
 
-    def end(self):
+    def end(self, key="\x04"):
         """At the prompt: a key that is typed while a command runs is not an end of input."""
-        self.type("\x04")
+        self.type(key)
+        return self.status()
+
+    def status(self):
+        """Of the tool, which ends; what it still shows is in seen."""
         result = []
 
         def has_ended():
+            if select.select([self.fd], [], [], 0)[0]:
+                try:
+                    self.seen += os.read(self.fd, 65536).decode(errors="replace")
+                except OSError:
+                    pass  # nobody writes any more
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             if pid:
                 result.append(os.waitstatus_to_exitcode(status))
@@ -467,15 +554,133 @@ def test_terminal(c):
         fail("a terminal's end is no failure")
 
 
+def test_completion(c):
+    """Options of the command at hand, paths, with quotes and directories."""
+    c.admin("mkdir -p /c/wide; create '/c/wide/a b'; create /c/wide/axe; create /c/narrow; "
+            "create '/c/\u00e4rger'")
+    t = Terminal(c)
+    for typed, shows in (
+            ("ls --sta\t /c\n", "narrow"),           # --status
+            ("ls /c/w\t\n", "axe  File"),            # /c/wide/
+            ("stat /c/wide/a\t\t\x15\n", "a\\ b"),     # both are shown
+            ("stat /c/wide/ax\t\n", "Inode"),
+            ("stat /c/wide/a\\ \t\n", "Inode"),      # "a b" was meant
+            ("stat '/c/wide/a \t\n", "Inode"),
+            ("cd /c/wi\t\n", "wide/\r\n"),
+            ("stat ax\t\n", "Inode"),                # of the current directory
+            ("stat ../\u00e4\t\n", "Inode"),
+            ("checksum axe ax\t\n", "axe CRC32C(00000000)\r\naxe CRC32C(00000000)")):
+        t.wait(" > ")
+        t.type(typed)
+        t.wait(shows.replace("a\\ b", "/c/wide/a b  /c/wide/axe"))
+    t.wait(" > ")
+    t.type("ls /nosuch/x\t\x15")  # says nothing
+    t.type("rm -r /c; current-user\n")
+    t.wait("Groups")
+    t.wait(" > ")
+    t.end()
+
+
+def test_history(c):
+    """What was typed is there in the next shell; no token ever."""
+    token = c.json("user-add 4711 hist")["Token"].split("(")[0]
+    t = Terminal(c)
+    for line in ("current-user", "user-switch -t " + token, "user-switch -t '%s'" % token,
+                 "decode-user-token x%s;ls" % token, "help lsx"):
+        t.wait(" > ")
+        t.type(line + "\n")
+    t.wait("did you mean ls")
+    t.wait(" > ")
+    t.end()
+    with open(HISTORY, encoding="utf-8") as f:
+        lines = f.read().split("\n")
+    if token in "\n".join(lines) or lines[-3:] != ["current-user", "help lsx", ""]:
+        fail("the history is %s" % lines)
+    if os.stat(HISTORY).st_mode & 0o777 != 0o600 or \
+            os.stat(os.path.dirname(HISTORY)).st_mode & 0o777 != 0o700:
+        fail("others may read the history")
+    os.chmod(HISTORY, 0o644)
+    t = Terminal(c)
+    t.wait(" > ")
+    t.type("\x10\x10\n")  # twice back: current-user
+    t.wait("Groups")
+    t.wait(" > ")
+    t.end()
+    if os.stat(HISTORY).st_mode & 0o777 != 0o600:
+        fail("a history that others could read stays so")
+    c.admin("user-remove 4711")
+
+
+def test_progress(c):
+    """Bars on a terminal, wiped at the end; none where standard error is none."""
+    data = os.path.join(TEST_DIR, "bar")
+    with open(data, "wb") as f:
+        f.write(os.urandom(1 << 20) * 16)
+    bar = r"\r%s \[#* *\] +\d+ %%, \d+ of %s %s\x1b\[K"
+    whole = "--config.progress_after=0s"
+    c.admin("mkdir /p; create /p/f")
+    for words, want in (
+            (["write-file /p/f -i " + data], bar % ("write-file", 16 << 20, "bytes")),
+            (["read-file /p/f"], bar % ("/p/f", 16 << 20, "bytes")),
+            (["checksum /p/f"], bar % ("/p/f", 16, "chunks")),
+            (["bench /p --seconds 1 --size 100KB --remove"], bar % ("bench", 1, "seconds")),
+            (["fill-zero /p/f"], bar % ("fill-zero", 16, "chunks")),
+            (["fsck"], r"\rfsck: \d+ chunks\x1b\[K"),
+            (["meta dump %s.kv" % data], r"\rmeta dump: \d+ bytes\x1b\[K")):
+        t = Terminal(c, whole, *words)
+        if t.status() != 0 or not re.search(want, t.seen):
+            fail("%s shows: %r" % (words, t.seen))
+        if t.seen.rfind("\r\x1b[K") < t.seen.rfind(" %, "):
+            fail("%s leaves its bar: %r" % (words, t.seen))
+    store = os.path.join(TEST_DIR, "loaded")
+    t = Terminal(c, whole, "--config.kv_path=" + store, "meta load %s.kv" % data)
+    if t.status() != 0 or not re.search(bar % ("meta load", r"\d+", "bytes"), t.seen):
+        fail("meta load shows: %r" % t.seen)
+    done = subprocess.run([C3FS, "admin", "-cfg", c.dir + "/etc/admin_cli.toml", whole,
+                           "checksum /p/f"], capture_output=True, text=True, check=True)
+    if done.stderr or "\x1b" in done.stdout:
+        fail("a bar where there is no terminal: %s" % done)
+    c.admin("rm -r /p")
+
+
+def test_top(c):
+    """The screen is drawn again and again; q, and Ctrl-C, leave; the terminal is as before."""
+    for key in "q", "\x03":
+        t = Terminal(c)
+        t.wait("/ > ")
+        t.type("top --interval 100\n")
+        for _ in range(3):
+            t.wait("\x1b[H\x1b[J")
+            t.wait("q: leave")
+            t.wait("MostTimeIn")
+            t.wait("STORAGE")
+        t.type(key)
+        t.wait("/ > ")
+        t.type("current-user\n")
+        t.wait("Groups")
+        t.wait("/ > ")
+        if t.end() != 0:
+            fail("top spoils the exit status")
+    t = Terminal(c, "top", "--interval", "100")
+    t.wait("MostTimeIn")
+    if t.end("q") != 0:
+        fail("top ends with a failure")
+
+
 def main():
     test_init()
-    with Cluster() as c:
+    with Cluster(env=dict(os.environ, C3FS_GC_FILE_DELAY="1h")) as c:
         test_lists(c)
         test_forms(c)
         test_chains(c)
         test_config(c)
         test_files(c)
+        test_chunks(c)
         test_terminal(c)
+        test_completion(c)
+        test_history(c)
+        test_progress(c)
+        test_top(c)
 
 
 if __name__ == "__main__":

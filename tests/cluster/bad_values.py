@@ -107,7 +107,7 @@ def check_variable(role, key, kind, variables):
 def test_roles():
     keys = {role: dict(keys_of(C3FS, role, "--print-config")) for role in ROLES}
     variables = {"C3FS_" + k.upper().replace(".", "_") for r in keys.values() for k in r}
-    variables.add("C3FS_ADMIN_CFG")
+    variables.update(("C3FS_ADMIN_CFG", "C3FS_HISTORY"))
     if min(len(k) for k in keys.values()) < 8 or "disk.shards" not in keys["storage"]:
         fail("these are not the keys: %s" % keys)
     for role in ROLES:
