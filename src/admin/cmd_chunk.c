@@ -94,8 +94,8 @@ static int find_place(struct admin *a, const struct arguments *args, struct chun
     return r < 0 ? admin_fail(a, r, "the file's layout: %s", error_sentence(r)) : 0;
 }
 
-/* An update that extends to nothing goes through the whole chain and leaves the bytes alone. A chunk
- * that is not there is not made. */
+/* An update that extends to nothing goes through the whole chain and leaves the bytes alone. A
+ * chunk that is not there is not made. */
 static int touch(struct admin *a, const struct chunk_place *place)
 {
     struct chunk_reply *replies = NULL;

@@ -1,4 +1,5 @@
-/* complete_test.c - what the tab key adds, over a table of lines and a directory that is made up. */
+/* complete_test.c - what the tab key adds, over a table of lines and a directory that is made up.
+ */
 #include "admin/complete.h"
 
 #include <setjmp.h>

@@ -1,7 +1,7 @@
 /* history_file.h - lines that were typed, kept for the next shell.
  *
- * One a line, the oldest first, in a file of mode 0600. A line with a token in it is never kept. Two
- * shells at once share the file; in rare cases a line of one is lost.
+ * One a line, the oldest first, in a file of mode 0600. A line with a token in it is never kept.
+ * Two shells at once share the file; in rare cases a line of one is lost.
  */
 #pragma once
 #include "base/arena.h"

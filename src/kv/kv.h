@@ -135,6 +135,7 @@ struct kv_progress {
 int kv_backup(struct kv *kv, const char *path,
               const struct kv_progress *progress) fiber_fn must_check;
 /* Checks the file, then copies it into a store that is empty (else -ERR_META_EXISTS) or holds what
- * an interrupted restore left. @progress may be NULL. -ERR_INVALID_FORMAT, -ERR_FORMAT_TOO_NEW, -ERR_DATA_CORRUPTION. */
+ * an interrupted restore left. @progress may be NULL. -ERR_INVALID_FORMAT, -ERR_FORMAT_TOO_NEW,
+ * -ERR_DATA_CORRUPTION. */
 int kv_restore(struct kv *kv, const char *path,
                const struct kv_progress *progress) fiber_fn must_check;

@@ -96,7 +96,7 @@ struct session {
     struct list link; /* in state->sessions, oldest first */
     struct client_session info;
     struct client_order *order; /* of a caller that waits for its outcome, or NULL */
-    struct arena arena; /* of info */
+    struct arena arena;         /* of info */
     uint64_t extended_ns;
 };
 
@@ -135,11 +135,11 @@ struct state {
     struct revocation_list revoked; /* in the arena */
     struct arena revoked_arena;
     struct list holds; /* struct hold */
-    struct map hosts; /* name of a machine -> struct held_host */
+    struct map hosts;  /* name of a machine -> struct held_host */
     struct fiber_mutex writer;
     struct wait_queue watchers; /* woken when shown_version grows, and at the end */
     struct event_log events;
-    struct event kick;          /* there is something to evaluate or to show */
+    struct event kick; /* there is something to evaluate or to show */
 };
 
 /* An empty state of the lease's term. */
