@@ -200,6 +200,7 @@ void blocks_anneal(struct block_search *s, const struct block_window *window, ui
             else
                 shift_member(s, &heat, chance);
         }
+        if (s->tick) s->tick(s->tick_arg, s);
     }
 }
 

@@ -28,6 +28,9 @@ struct block_search {
     const int32_t *costs; /* of each number of meetings */
     int64_t cost;
     uint64_t work; /* meetings counted: what the time goes into */
+    /* Called now and then while annealing; may be NULL. */
+    void (*tick)(void *arg, const struct block_search *s);
+    void *tick_arg;
 };
 
 void blocks_init(struct block_search *s, const struct symmetry *symmetry,

@@ -41,6 +41,7 @@ bool design_of_triples(struct design *d, uint32_t r, struct chance *chance);
 void design_of_orbits(struct design *d, uint32_t r, struct chance *chance,
                       const struct design_progress *progress);
 /* Exchanges members of groups until the balance is what counting allows, or for so many steps.
- * Members marked in @is_fixed (may be NULL) stay. */
-void design_improve(struct design *d, const bool *is_fixed, struct chance *chance,
+ * Only members of the same kind change places, and never those that stay; without @kinds all do. */
+enum { DESIGN_STAYS = 255 };
+void design_improve(struct design *d, const uint8_t *kinds, struct chance *chance,
                     const struct design_progress *progress);

@@ -132,7 +132,7 @@ int design_extend(struct arena *arena, const struct design *before, uint32_t nod
     design_init(&d, arena, v, k, count, r);
     copy_of(&d, before);
     uint32_t *loads = arena_array(arena, uint32_t, v);
-    bool *stays = arena_array(arena, bool, (size_t)count *k);
+    uint8_t *kinds = arena_array(arena, uint8_t, (size_t)count * k);
     for (uint32_t i = 0; i < places; i++)
         loads[before->members[i]]++;
     uint32_t share = MIN_OF((places + v - 1) / v, r);
@@ -142,8 +142,10 @@ int design_extend(struct arena *arena, const struct design *before, uint32_t nod
         loads[x] = r - loads[x];
     }
     fill_groups(&d, before->group_count, loads);
-    memset(stays, true, places); /* the groups of before have their data: only new ones change */
-    design_improve(&d, stays, &chance, progress);
+    /* What has its data stays; what moves may as well change places with what else moves. */
+    for (uint32_t i = 0; i < places; i++)
+        kinds[i] = d.members[i] == before->members[i] ? DESIGN_STAYS : 1;
+    design_improve(&d, kinds, &chance, progress);
     design_sort_groups(&d);
     *ret = d;
     *ret_moved = moved;

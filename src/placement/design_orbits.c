@@ -167,13 +167,34 @@ static void keep_if_better(struct attempt *a, const struct block_search *s)
     a->most = most;
 }
 
-/* No orbit of pairs meets between the two bounds when all its numbers jump over them. */
-static bool can_be_within(const struct symmetry *s, const struct block_window *w)
+static void tell(const struct attempt *a, uint64_t work)
 {
-    if (s->spec.turn_order == 1 && s->weight_most <= 1) return true;
-    for (uint32_t i = 0; i < s->orbit_count; i++)
-        if (w->most / s->weights[i] * s->weights[i] < w->least) return false;
-    return true;
+    if (a->progress && a->progress->tell && a->is_made)
+        a->progress->tell(a->progress->arg, MIN_OF(work, a->work_total), a->work_total, a->least,
+                          a->most);
+}
+
+static void tell_annealing(void *arg, const struct block_search *s)
+{
+    const struct attempt *a = arg;
+    if (a->smallest > SLOW) tell(a, a->work + s->work);
+}
+
+/* False: some orbit's number of meetings jumps over the window, from what the cosets give it. */
+static bool can_be_within(const struct symmetry *s, const struct block_plan *p, uint32_t k,
+                          const struct block_window *w)
+{
+    bool is_possible = true;
+    uint32_t *begin = xcalloc(s->orbit_count, sizeof *begin);
+    for (uint32_t turn = 1; p->short_count && turn < p->short_order; turn++)
+        begin[symmetry_orbit(s, 0, turn * (s->spec.size / p->short_order))] =
+            p->short_count * (k / p->short_order);
+    for (uint32_t i = 0; i < s->orbit_count && is_possible; i++) {
+        uint32_t weight = s->weights[i], more = begin[i] < w->least ? w->least - begin[i] : 0;
+        is_possible = begin[i] + (more + weight - 1) / weight * weight <= w->most;
+    }
+    free(begin);
+    return is_possible;
 }
 
 /* Some anneals anew: more where they are short, so that all plans have about the same work. With
@@ -192,6 +213,8 @@ static void anneal_plan(struct attempt *a, const struct symmetry *symmetry,
     for (uint64_t i = 0; i < count << pass / 2 && a->work < a->work_limit; i++) {
         steps = MIN_OF(steps, (a->work_limit - a->work) / step_work + 1);
         blocks_init(&search, symmetry, plan, k);
+        search.tick = tell_annealing;
+        search.tick_arg = a;
         blocks_fill(&search, a->chance);
         blocks_anneal(&search, window, steps, a->chance);
         keep_if_better(a, &search);
@@ -206,14 +229,12 @@ static void try_plan(struct attempt *a, const struct block_plan *plan,
 {
     struct symmetry symmetry;
     if (symmetry_init(&symmetry, &plan->symmetry) &&
-        (can_be_within(&symmetry, window) || !a->is_made))
+        (can_be_within(&symmetry, plan, a->d->group_size, window) || !a->is_made))
         anneal_plan(a, &symmetry, plan, window, pass);
     a->work += (uint64_t)symmetry.spec.size * symmetry.spec.size +
                (uint64_t)symmetry.node_count * symmetry.spec.class_count;
     symmetry_done(&symmetry);
-    if (a->progress && a->progress->tell)
-        a->progress->tell(a->progress->arg, MIN_OF(a->work, a->work_total), a->work_total, a->least,
-                          a->most);
+    tell(a, a->work);
 }
 
 /* How much of the freedom of a group's members the balance of its pairs takes: how improbable it is
@@ -313,4 +334,5 @@ void design_of_orbits(struct design *d, uint32_t r, struct chance *chance,
     try_window(&a, &plans, &window);
     for (uint32_t width = 2; !is_even_enough(&a) && a.most - a.least > width; width++)
         if (try_width(&a, &plans, width)) break;
+    tell(&a, a.work_total);
 }

@@ -97,14 +97,15 @@ static bool is_balanced(const struct search *s)
 }
 
 /* One exchange, when it is no worse or luck allows it. */
-static void step(struct search *s, const bool *is_fixed, struct chance *chance, double heat)
+static void step(struct search *s, const uint8_t *kinds, struct chance *chance, double heat)
 {
     struct design *d = s->d;
     uint32_t k = d->group_size;
     uint32_t g = chance_below(chance, d->group_count), h = chance_below(chance, d->group_count);
     uint32_t i = chance_below(chance, k), j = chance_below(chance, k);
     if (g == h) return;
-    if (is_fixed && (is_fixed[(size_t)g * k + i] || is_fixed[(size_t)h * k + j])) return;
+    uint8_t kind = kinds ? kinds[(size_t)g * k + i] : 0;
+    if (kinds && (kind == DESIGN_STAYS || kinds[(size_t)h * k + j] != kind)) return;
     uint32_t a = d->members[(size_t)g * k + i], b = d->members[(size_t)h * k + j];
     if (a == b || is_in(d, g, b) || is_in(d, h, a)) return;
     int gain = gain_of(s, g, i, b, h) + gain_of(s, h, j, a, g);
@@ -116,7 +117,7 @@ static void step(struct search *s, const bool *is_fixed, struct chance *chance, 
     put(s, h, j, a);
 }
 
-void design_improve(struct design *d, const bool *is_fixed, struct chance *chance,
+void design_improve(struct design *d, const uint8_t *kinds, struct chance *chance,
                     const struct design_progress *progress)
 {
     enum { ROUND_COUNT = 400 };
@@ -128,7 +129,7 @@ void design_improve(struct design *d, const bool *is_fixed, struct chance *chanc
     double heat = 0.6;
     for (uint32_t round = 0; round < ROUND_COUNT && !is_balanced(&s); round++) {
         for (uint64_t i = 0; i < steps / ROUND_COUNT && !is_balanced(&s); i++)
-            step(&s, is_fixed, chance, heat);
+            step(&s, kinds, chance, heat);
         heat *= 0.99;
         if (!progress || !progress->tell) continue;
         uint32_t least, most;

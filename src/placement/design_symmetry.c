@@ -155,7 +155,6 @@ static void number_distances(struct symmetry *s, uint32_t i, uint32_t j, uint32_
             ids[back] = s->orbit_count;
         }
         uint32_t weight = s->spec.turn_order * (i == j ? 2 : 1) / count;
-        if (weight > s->weight_most) s->weight_most = weight;
         s->weights[s->orbit_count++] = weight;
     }
 }

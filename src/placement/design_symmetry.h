@@ -32,7 +32,6 @@ struct symmetry {
     uint16_t *distances;
     uint32_t *orbits;
     uint32_t *weights; /* of each orbit: how many elements of the group keep such a pair */
-    uint32_t weight_most;
 };
 
 /* False: there is no such turn. *ret is to be ended with symmetry_done() in any case. */

@@ -38,6 +38,7 @@ static void test_balance(void **state)
         { 31, 6, 12 },  { 15, 7, 7 },   { 19, 9, 9 },    { 23, 11, 11 },  { 37, 9, 9 },
         { 50, 6, 15 },  { 100, 4, 50 }, { 1000, 4, 99 }, { 1000, 8, 40 }, { 40, 4, 13 },
         { 85, 5, 42 },  { 64, 4, 30 },  { 125, 5, 31 },  { 729, 9, 91 },  { 820, 10, 91 },
+        { 100, 4, 33 },
     };
     for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
         cleanup_arena_ struct arena arena = { 0 };
@@ -172,6 +173,15 @@ static void test_extend(void **state)
     assert_int_equal(moved, 15);
     assert_int_equal(kept(&before, &after), 15);
     assert_int_equal(after.group_count, 20);
+    /* Larger groups: what moves is also spread over the new nodes. */
+    before = make(&arena, 25, 9, 9);
+    assert_int_equal(design_extend(&arena, &before, 40, 9, 1, NULL, &after, &moved), 0);
+    assert_null(design_verify(&after, &arena));
+    assert_int_equal(moved, 75); /* 25 x 9 replicas, of which 6 stay with each */
+    assert_int_equal(kept(&before, &after), 150);
+    struct design_balance b = design_balance(&after);
+    if (b.most > 5) fail_msg("after growing pairs meet up to %u times", b.most);
+    before = make(&arena, 5, 3, 6);
     assert_int_equal(design_extend(&arena, &before, 4, 6, 1, NULL, &after, &moved),
                      -ERR_INVALID_ARG);
 }
