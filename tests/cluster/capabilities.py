@@ -169,22 +169,31 @@ def test_rights_taken(c, key, storage):
     live = Connection(storage, *shown)
     if live.call(*list_chunks, record(struct.pack("<Q", 1)))[0] == -AUTH_FAIL:
         fail("an admin's capability is refused")
-    tool = subprocess.Popen([C3FS, "admin", "--json", "-cfg", config], stdin=subprocess.PIPE,
+    c.admin("mkdir /ann; set-perm /ann -u 1002 -g 1002")
+    tool = subprocess.Popen([C3FS, "admin", "--json", "-cfg", config,
+                             "--config.user_info.uid=1002"], stdin=subprocess.PIPE,
                             stdout=subprocess.PIPE, text=True)
 
     def ask(line):
-        tool.stdin.write(line + "\n")
+        """What it prints for the line, which may be nothing, and who it is."""
+        tool.stdin.write(line + "\ncurrent-user\n")
         tool.stdin.flush()
-        return tool.stdout.readline()
-    if "Error" in ask("mkdir /ann") + ask("set-perm /ann -u 1002 -g 1002"):
-        fail("ann is root and may not")
+        text = ""
+        while True:
+            more = tool.stdout.readline()
+            text += more
+            if not more or '"Groups"' in more:  # which current-user alone has
+                return text + tool.stdout.readline() + tool.stdout.readline()
+    if "Error" in ask("user-stat 0") + ask("mkdir /ann/d"):
+        fail("ann is an admin and may not")
     c.admin("user-set 1002 --admin 0 --root 0")
     wait_until(20, "the storage refuses what the admin was given",
                lambda: live.call(*space_info, record())[0] == -AUTH_REVOKED)
     # the tool that is logged in loses the rights, and nothing else
     wait_until(20, "the manager refuses her", lambda: "NotAdmin" in ask("user-stat 0"))
-    if "Error" in ask("create /ann/f") + ask("write-file /ann/f --value 1 --length 1000"):
-        fail("what is left of her rights does not work")
+    text = ask("create /ann/f") + ask("write-file /ann/f --value 1 --length 1000")
+    if "Error" in text:
+        fail("what is left of her rights does not work: " + text)
     c.admin("user-set-token 1002 --new --invalidate-existed-tokens")
     wait_until(20, "her token is void", lambda: "Error" in ask("stat /ann/f"))
     tool.communicate()
