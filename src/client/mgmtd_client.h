@@ -52,8 +52,8 @@ int mgmtd_client_start_heartbeat(struct mgmtd_client *c,
 bool mgmtd_client_is_revoked(void *client, const struct auth_peer *peer);
 /* Sends one now (a state changed); coalesced. */
 void mgmtd_client_kick_heartbeat(struct mgmtd_client *c);
-/* Sends one now and waits for its answer. An error when no manager is there, none has taken it by
- * the caller's deadline, or it was refused. */
+/* Sends one now and waits for its answer. An error when no manager is there
+ * (-ERR_PRIMARY_MGMTD_NOT_FOUND), none has taken it by the caller's deadline, or it was refused. */
 int mgmtd_client_report(struct mgmtd_client *c) fiber_fn must_check;
 /* End of the node's lease in node_now_ns() time, 0 when it never had one: counted from the sending
  * of the heartbeat that was answered, shortened by the drift bound (1 %). */

@@ -168,7 +168,8 @@ static int beat_until_taken(struct mgmtd_client *c, bool is_stopping)
         int r = locked_beat(c, is_stopping, &interval_ns);
         bool is_anybody = c->has_primary || c->is_answered;
         if (!mgmtd_client_moves_on(r) || !is_anybody) return r;
-        if (mgmtd_client_pause(c, &pause_ns, MGMTD_BEAT_PAUSE_NS) < 0) return r;
+        r = mgmtd_client_pause(c, &pause_ns, MGMTD_BEAT_PAUSE_NS);
+        if (r < 0) return r;
     }
 }
 

@@ -131,18 +131,21 @@ static int hand_over(struct storage *s)
     return r < 0 ? r : fiber_sleep(LINGER_NS);
 }
 
-void storage_hand_over(struct storage *s)
+int storage_hand_over(struct storage *s)
 {
     uint64_t began_ns = node_now_ns(s->node);
     uint32_t count = leave_targets(s);
-    if (count == 0) return;
+    if (count == 0) return 0;
     *metrics_cell(s->node->metrics, "storage.leaving") = 1;
     int r = hand_over(s);
     uint64_t took_ms = (node_now_ns(s->node) - began_ns) / MSEC;
     if (r == 0)
         log_info(&s->node->log, "%u targets are handed over, within %" PRIu64 " ms", count,
                  took_ms);
+    else if (r == -ERR_PRIMARY_MGMTD_NOT_FOUND)
+        log_info(&s->node->log, "no cluster manager is there to hand %u targets over", count);
     else
         log_warn(&s->node->log, r, "%u targets are not handed over, after %" PRIu64 " ms", count,
                  took_ms);
+    return r;
 }

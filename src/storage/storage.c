@@ -411,9 +411,9 @@ static void storage_stop(struct storage *s)
 {
     FIBER_SHIELD();
     s->node->check_health = NULL;
-    if (s->mgmtd && s->server) storage_hand_over(s);
+    int r = s->mgmtd && s->server ? storage_hand_over(s) : -ERR_PRIMARY_MGMTD_NOT_FOUND;
     s->is_stopping = true;
-    if (s->mgmtd && s->server) mgmtd_client_say_stopping(s->mgmtd, FAREWELL_TIMEOUT_NS);
+    if (r != -ERR_PRIMARY_MGMTD_NOT_FOUND) mgmtd_client_say_stopping(s->mgmtd, FAREWELL_TIMEOUT_NS);
     /* Background fibers hold buffers of the server's pool. */
     scope_done(&s->scope);
     repairs_done(&s->repairs);

@@ -81,8 +81,9 @@ static inline int pair_compare(uint32_t chain_version_a, uint64_t version_a,
     return (version_a > version_b) - (version_a < version_b);
 }
 
-/* handover.c: returns when the chains can do without this node, within a few seconds. */
-void storage_hand_over(struct storage *s) fiber_fn;
+/* handover.c: returns when the chains can do without this node, within a few seconds; an error when
+ * it was in vain, -ERR_PRIMARY_MGMTD_NOT_FOUND when no manager is there at all. */
+int storage_hand_over(struct storage *s) fiber_fn must_check;
 extern const struct storage_handlers storage_handlers; /* service.c; self is the struct storage */
 /* targets.c: making and removing targets, applying routing. */
 int targets_load(struct storage *s, struct disk *disk) must_check;
