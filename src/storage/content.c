@@ -88,11 +88,12 @@ int content_answer(struct target *t, struct rpc_call *call, const struct fetch_c
     if (r == 0) r = -ERR_BUSY;
     if (r < 0) return r;
     bool is_pending = which == CHUNK_PENDING;
-    reply->length = MIN_OF(is_pending ? state.pending_length : state.length, req->length);
+    uint32_t length = is_pending ? state.pending_length : state.length;
+    reply->length = MIN_OF(length, req->length);
     if (reply->length == 0) return 0;
     cleanup_(lent_freep) struct lent *lent = new_zero(struct lent);
     lent->storage = t->storage;
-    uint64_t size = (uint64_t)reply->length + CHUNK_CRC_BLOCK_BYTES;
+    uint64_t size = (uint64_t)length + CHUNK_CRC_BLOCK_BYTES; /* all of it is read */
     r = fiber_semaphore_take(&t->storage->read_memory, size);
     if (r < 0) return r;
     lent->memory_bytes = size;
