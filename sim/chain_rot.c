@@ -141,6 +141,29 @@ int rot_pending_elsewhere(struct world *w)
     return r < 0 ? r : visit(w, check_visit, &chunk);
 }
 
+static void shorten_visit(struct world_client *c, void *arg)
+{
+    int r = world_remove(c, 0);
+    if (r == 0) r = world_write(c, 0, 0, 1);
+    if (r < 0) (void)world_fail(c->world, "a chunk made anew: %s", error_name(r));
+}
+
+int rot_others_older(struct world *w)
+{
+    struct process *last = &w->storages[world_random(w, w->options.storage_count)];
+    int r = run_write(w, 0);
+    for (uint32_t i = 0; i < w->options.storage_count; i++) {
+        if (&w->storages[i] != last) world_end(w, &w->storages[i], ENDING_KILL);
+    }
+    if (r == 0) r = visit(w, shorten_visit, NULL);
+    if (r == 0) r = fiber_sleep(TOLD_NS);
+    flip_block(last, 0);
+    world_heal(w);
+    if (r == 0) r = world_wait_whole(w, STEP_LIMIT_NS);
+    /* It is lost, and that is all. */
+    return r < 0 ? r : run_write(w, 0);
+}
+
 /* ---- everywhere ---- */
 
 /* All others are read; the damaged one answers an error, soon. */

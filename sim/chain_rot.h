@@ -10,6 +10,8 @@ int rot_pending_behind(struct world *w) fiber_fn must_check;
 int rot_pending_at_head(struct world *w) fiber_fn must_check;
 /* What the only one that serves has is damaged, and those that are to be filled have it pending. */
 int rot_pending_elsewhere(struct world *w) fiber_fn must_check;
+/* What the only one that serves has is damaged, and the others have but older, longer content. */
+int rot_others_older(struct world *w) fiber_fn must_check;
 /* One block of each chunk is damaged everywhere: it cannot be read; all else goes on. */
 int rot_everywhere(struct world *w) fiber_fn must_check;
 /* Each replica has another block of a chunk damaged: together they have it whole. */

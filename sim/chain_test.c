@@ -106,6 +106,7 @@ static void survives_rot_where_it_hurts(void **state)
     run_seeds("rot-behind", 2);
     run_seeds("rot-at-head", 2);
     run_seeds("rot-elsewhere", 2);
+    run_seeds("rot-others-older", 2);
     run_seeds("rot-everywhere", 2);
     run_seeds("rot-in-turns", 2);
 }

@@ -307,6 +307,8 @@ const struct scenario scenarios[] = {
       rot_pending_at_head },
     { "rot-elsewhere", "what rots on the only one serving is pending on others", set_rot_at,
       rot_pending_elsewhere },
+    { "rot-others-older", "what rots on the only one serving the others never had", set_rot_at,
+      rot_others_older },
     { "rot-everywhere", "one block rots on all replicas, and one disk is replaced", set_rot_at,
       rot_everywhere },
     { "rot-in-turns", "another block rots on each replica", set_rot_at, rot_in_turns },
