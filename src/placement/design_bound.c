@@ -70,7 +70,7 @@ static bool is_symmetric_possible(uint32_t v, uint32_t k, uint32_t lambda)
     return true;
 }
 
-/* Bolzoni and others: (22, 8, 4); Houghten and others: (46, 6, 1); Lam: the plane of order 10. */
+/* Bilous and others: (22, 8, 4); Houghten and others: (46, 6, 1); Lam: the plane of order 10. */
 static bool is_excluded_by_search(const struct size *s)
 {
     static const struct size known[] = {
