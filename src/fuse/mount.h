@@ -24,9 +24,18 @@ enum {
 };
 
 /* Sessions that ended and access times that moved on, of which meta does not know yet. */
+struct doubted_creation {
+    uint64_t parent;
+    char *name; /* owned */
+    struct uuid session;
+};
+enum { DOUBTED_CREATION_COUNT_MAX = 1024 }; /* of the rest, sessions end with the mount */
 struct session_ends {
     struct open_file *items;
     uint32_t count, capacity;
+    /* Creations whose callers gave up: they may have opened a session, of an inode unknown here. */
+    struct doubted_creation *doubts;
+    uint32_t doubt_count;
     struct wait_queue any;
     struct fiber_mutex sending;
 };
@@ -179,6 +188,9 @@ void session_ends_init(struct session_ends *e);
 void session_ends_done(struct session_ends *e);
 /* Makes sure meta has a session of this mount for the inode. */
 int session_ensure(struct mount_inode *mi, fuse_req_t req, bool writes) fiber_fn must_check;
+/* A call that was to open @session has ended with @r: should it have done so unheard, the session
+ * is ended as soon as meta answers again. */
+void session_doubt(struct mount *m, int r, uint64_t parent, const char *name, struct uuid session);
 /* Ends the inode's session unless a handle still needs it; meta hears of it soon. */
 void session_end_unused(struct mount_inode *mi);
 /* Ends one that no inode here has. */

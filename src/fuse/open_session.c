@@ -3,6 +3,11 @@
  *
  * An inode has at most one session. Nobody waits for the end of one, nor for an access time, so
  * they gather for a moment and go to meta many in one transaction.
+ *
+ * A call that was to open a session may have been executed although its caller gave up waiting. The
+ * id of the session was chosen here, so it is ended like any other, which is no error when there is
+ * none; of a creation, the inode is asked for first. What meta executes after that, later than any
+ * server works on a request whose caller is gone, stays until the mount ends.
  */
 #include "fuse/mount.h"
 
@@ -21,6 +26,9 @@ void session_ends_init(struct session_ends *e)
 
 void session_ends_done(struct session_ends *e)
 {
+    for (uint32_t i = 0; i < e->doubt_count; i++)
+        free(e->doubts[i].name);
+    free(e->doubts);
     free(e->items);
 }
 
@@ -38,6 +46,41 @@ static void end_add(struct mount *m, struct open_file end)
 void session_end(struct mount *m, uint64_t inode, struct uuid session)
 {
     end_add(m, (struct open_file){ .inode = inode, .session = session });
+}
+
+/* May the call have been executed? */
+static bool is_in_doubt(int r)
+{
+    return r < 0 && (r == -ERR_CANCELED || error_action(r) != ACTION_FAIL);
+}
+
+void session_doubt(struct mount *m, int r, uint64_t parent, const char *name, struct uuid session)
+{
+    struct session_ends *e = &m->session_ends;
+    if (!is_in_doubt(r) || uuid_is_zero(session)) return;
+    if (e->doubt_count == DOUBTED_CREATION_COUNT_MAX) return;
+    if (!e->doubts) e->doubts = xcalloc(DOUBTED_CREATION_COUNT_MAX, sizeof *e->doubts);
+    e->doubts[e->doubt_count++] =
+        (struct doubted_creation){ .parent = parent, .name = xstrdup(name), .session = session };
+    wait_queue_wake_one(&e->any);
+}
+
+/* The last one: others may be added meanwhile, so it is taken out first. */
+static int resolve_doubt(struct mount *m) fiber_fn
+{
+    struct session_ends *e = &m->session_ends;
+    struct doubted_creation doubt = e->doubts[--e->doubt_count];
+    cleanup_(freep) char *name = doubt.name;
+    cleanup_arena_ struct arena arena = { 0 };
+    struct lookup_request look = { .parent = doubt.parent, .name = bytes_of_text(name) };
+    struct inode_reply rep = { 0 };
+    meta_base_init(m->meta, &(struct user_info){ 0 }, &look.base);
+    int r = meta_call(m->meta, RPC_METHOD(meta, lookup), &arena, &look, &rep, NULL);
+    if (r >= 0) session_end(m, rep.inode.id, doubt.session);
+    /* The kernel may still know that there was nothing. */
+    if (r >= 0) mount_invalidate_entry(m, fuse_of_inode(doubt.parent), name);
+    session_doubt(m, r, doubt.parent, name, doubt.session);
+    return is_in_doubt(r) ? r : 0;
 }
 
 /* To the last handle, also of readers: another mount may unlink the file unheard, and then the
@@ -75,6 +118,8 @@ int session_ends_send(struct mount *m)
 {
     int r = fiber_mutex_lock(&m->session_ends.sending);
     if (r < 0) return r;
+    while (r >= 0 && m->session_ends.doubt_count)
+        r = resolve_doubt(m);
     while (r >= 0 && m->session_ends.count)
         r = send_some(m);
     fiber_mutex_unlock(&m->session_ends.sending);
@@ -87,7 +132,7 @@ int session_ends_run(void *arg)
     uint64_t pause_ns = 0;
     for (;;) {
         int r = pause_ns ? fiber_sleep(pause_ns) : 0;
-        while (r >= 0 && !m->session_ends.count)
+        while (r >= 0 && !m->session_ends.count && !m->session_ends.doubt_count)
             r = wait_queue_wait(&m->session_ends.any, "closed files");
         if (r >= 0) r = fiber_sleep(GATHER_NS);
         if (r < 0) return r;
@@ -155,6 +200,8 @@ int session_ensure(struct mount_inode *mi, fuse_req_t req, bool writes)
             mi->session = open.session;
             mi->session_writes = writes;
             mount_inode_update(mi, &rep.inode);
+        } else if (is_in_doubt(r) && uuid_is_zero(mi->session)) {
+            session_end(m, mi->id, open.session);
         }
     }
     fiber_mutex_unlock(&mi->session_lock);

@@ -143,6 +143,7 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
     int r = virt_is(parent) ? -ERR_META_NO_PERMISSION : check_writable(req);
     if (r >= 0) r = meta_call(m->meta, RPC_METHOD(meta, create), &arena, &create, &rep, NULL);
     if (r < 0) {
+        session_doubt(m, r, create.parent, name, create.session);
         mount_directory_changed(m, parent);
         reply_error(req, r);
         return;

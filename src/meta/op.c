@@ -109,6 +109,7 @@ int op_commit(struct op *op, int (*fn)(struct kv_txn *txn, void *op))
 {
     struct answer a = { .op = op, .fn = fn };
     int r = kv_transact(op->meta->kv, KV_RETRY_MAYBE_COMMITTED, answer_txn, &a);
+    if (r >= 0) r = FAULT("meta.operation.committed");
     return r >= 0 && a.refusal ? a.refusal : r;
 }
 
