@@ -306,6 +306,37 @@ static int strand_write(struct world *w, struct errand *e, const char *point)
     return r;
 }
 
+static void suspend_at(struct process *p, const char *point)
+{
+    struct fault_rule rule = { .point = point, .kind = FAULT_SUSPEND };
+    fault_add(p->node, &rule);
+}
+
+/* Chain: storage 0, 1, 2. */
+int absence_left_pending(struct world *w)
+{
+    struct process *head = &w->storages[0], *filled = &w->storages[1], *former = &w->storages[2];
+    struct errand write = { .client = &w->clients[0], .block_count = 2 };
+    world_end(w, filled, ENDING_POWER);
+    int r = wait_state(w, filled, PUBLIC_OFFLINE);
+    suspend_at(head, "storage.update.before_commit");
+    if (r == 0) r = start_errand(&write);
+    if (r == 0) r = fiber_sleep(200 * MSEC); /* the tail has committed it */
+    world_end(w, former, ENDING_POWER);
+    if (r == 0) r = wait_state(w, former, PUBLIC_OFFLINE);
+    world_end(w, head, ENDING_POWER);
+    if (r == 0) r = wait_state(w, head, PUBLIC_LASTSRV);
+    world_start(w, filled);
+    world_start(w, head);
+    suspend_at(head, "storage.recover.before_forward");
+    if (r == 0) r = fiber_sleep(3 * SEC);
+    world_start(w, former);
+    if (r == 0) r = fiber_sleep(3 * SEC);
+    fault_clear(head->node);
+    if (r == 0) r = join_errand(&write);
+    return r < 0 ? world_fail(w, "the write: %s", error_name(r)) : 0;
+}
+
 /* Two replicas: 0 is the head. */
 int absence_retry_at_filled(struct world *w)
 {

@@ -12,6 +12,9 @@ int absence_lastsrv(struct world *w) fiber_fn must_check;
 int absence_short_return(struct world *w) fiber_fn must_check;
 /* The same with much to send and a bound on the bandwidth, which is kept and stalls no writes. */
 int absence_throttled_return(struct world *w) fiber_fn must_check;
+/* The head holds an update that only a storage which left had committed; others are filled before
+ * it has passed that on, and the one that had it among them. */
+int absence_left_pending(struct world *w) fiber_fn must_check;
 /* What fills one comes again, late, when newer updates have come to it. */
 int absence_late_replacements(struct world *w) fiber_fn must_check;
 /* An update's answer is lost and its client asks again at a member that was filled since: it is not

@@ -86,6 +86,7 @@ static void survives_absences(void **state)
     run_seeds("late-replacements", 2);
     run_seeds("retry-filled", 2);
     run_seeds("retry-refilled", 2);
+    run_seeds("left-pending", 2);
     run_seeds("retry-former", 2);
 }
 

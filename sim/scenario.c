@@ -289,6 +289,8 @@ const struct scenario scenarios[] = {
       absence_late_replacements },
     { "retry-filled", "a lost answer is asked for again at a member that was filled since",
       set_two_replicas, absence_retry_at_filled },
+    { "left-pending", "others are filled before the head has passed on what it holds", NULL,
+      absence_left_pending },
     { "retry-refilled", "the same, and it came while that member was being filled, twice",
       set_two_replicas, absence_retry_at_refilled },
     { "retry-former", "the same at a former head that was filled since", set_two_replicas,

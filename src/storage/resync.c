@@ -5,8 +5,9 @@
 #include "storage/storage_internal.h"
 
 enum { PAGE_CHUNKS = 1024, PAGE_IDENTITIES = 1024, WORKER_COUNT_MAX = 16 };
-#define CALL_TIMEOUT_NS (5 * SEC)
-#define RETRY_PAUSE_NS  (200 * MSEC)
+#define CALL_TIMEOUT_NS    (5 * SEC)
+#define RETRY_PAUSE_NS     (200 * MSEC)
+#define RESOLVE_TIMEOUT_NS (10 * SEC)
 
 /* One attempt under one chain version. */
 struct sender {
@@ -255,9 +256,12 @@ static int sync_content(struct sender *s, const struct chunk_state *here,
 {
     struct target *t = s->target;
     if (chunk_live_version(here) == 0) {
+        /* Above what is there; not above updates that were begun after ours was removed. */
+        bool is_above = pair_compare(here->chain_version, here->version, req->base_chain_version,
+                                     req->base_version) > 0;
         req->kind = UPDATE_REMOVE;
-        req->version = MAX_OF(here->version, req->base_version + 1);
-        req->pair_chain_version = MAX_OF(here->chain_version, req->base_chain_version);
+        req->version = is_above ? here->version : req->base_version + 1;
+        req->pair_chain_version = is_above ? here->chain_version : req->base_chain_version;
         return send_update(s, req, (struct bytes){ 0 });
     }
     cleanup_(content_done) struct content content = { 0 };
@@ -305,6 +309,41 @@ static int sync_chunk(struct sender *s, struct chunk_id chunk)
                                   .sync_permille = permille_of(s) };
     r = FAULT("storage.resync.before_chunk");
     return r < 0 ? r : sync_content(s, &here, &req);
+}
+
+/* ---- what is pending since an earlier chain version ---- */
+
+struct old_pendings {
+    uint32_t chain_version;
+    struct chunk_id *chunks;
+    size_t count, capacity;
+};
+
+static int take_old_pending(void *arg, const struct chunk_state *state)
+{
+    struct old_pendings *p = arg;
+    if (state->pending_chain_version >= p->chain_version) return 0;
+    if (p->count == p->capacity) {
+        p->capacity = p->capacity ? p->capacity * 2 : 16;
+        p->chunks = xrealloc(p->chunks, p->capacity * sizeof *p->chunks);
+    }
+    p->chunks[p->count++] = state->chunk;
+    return 0;
+}
+
+/* The receiver has them before it serves: else it might fill others without them, and remove there
+ * what a former member had committed of them, under a pair that they cannot pass any more. */
+static int send_old_pendings(struct sender *s)
+{
+    const struct target *t = s->target;
+    struct old_pendings p = { .chain_version = s->chain_version };
+    int r = chunk_each_pending(t->store, t->target_id, take_old_pending, &p);
+    for (size_t i = 0; i < p.count && r == 0; i++) {
+        FIBER_TIMEOUT(RESOLVE_TIMEOUT_NS);
+        r = sync_chunk(s, p.chunks[i]);
+    }
+    free(p.chunks);
+    return r;
 }
 
 static int take_slots(struct sender *s)
@@ -531,6 +570,7 @@ static int run_attempt(struct sender *s)
     t->sync_sender.sent_count = t->sync_sender.sent_bytes = 0;
     int r = send_control(s, false);
     if (r == 0) r = send_identities(s);
+    if (r == 0) r = send_old_pendings(s);
     while (r == 0) {
         r = run_pass(s);
         if (r == 0 && s->sent_count == 0) break;
