@@ -125,6 +125,24 @@ def test_words(c):
             fail("%s: %s" % (words, c.admin(words)))
 
 
+def test_two_runs(c):
+    """While one run is at work, another says so in one line and ends; it is done by the first."""
+    first = drain_process(c, "drain 1004 --parallel 1")
+    try:
+        wait_until(30, "a chain has a fourth target",
+                   lambda: any(len(m) == 4 for m in members(c).values()))
+        got = c.admin("undrain 1004", status=1).strip().split("\n")
+        if len(got) != 2 or not got[1].startswith(
+                "node 1004 is being drained or undrained already, by process %d on " % first.pid):
+            fail("undrain beside a drain: %s" % got)
+        if "Drain 1004 succeeded" not in first.communicate(timeout=60)[0]:
+            fail("the first run did not end well")
+    finally:
+        first.kill()
+        first.wait()
+    c.admin("undrain 1004")
+
+
 def test_taken_back(c):
     """Undrain while targets are filled: the chains are as before."""
     before = {chain: {t for t, _ in m} for chain, m in members(c).items()}
@@ -188,6 +206,7 @@ def main():
         print("drained in %.1f s, %d looks, longest waits: %s" %
               (time.monotonic() - begin, looks, describe(load.pauses())), flush=True)
         test_words(c)
+        test_two_runs(c)
         if IS_LONG:
             test_taken_back(c)
             test_dead(c)

@@ -5,9 +5,11 @@ In the store: an edited dump is loaded. Chunks of no inode: the store is put bac
 time. What may be repaired is repaired.
 """
 # test: quick, 150 s
+import json
 import os
 import re
 import shutil
+import signal
 import struct
 
 from attack_ports import crc32c
@@ -176,6 +178,46 @@ def test_orphans(c):
     c.admin("checksum /d/f /d/g /d/wide/w")
 
 
+def test_misplaced(c):
+    """A chain table of an edited store puts chunks elsewhere."""
+    c.admin("rm -r /small /new /much", status=None)
+    dump, path = os.path.join(TEST_DIR, "placed.kv"), os.path.join(TEST_DIR, "misplaced.kv")
+    c.admin("meta dump " + dump)
+    chains = [int(row["ChainId"]) for row in c.json("list-chains -t 1")]
+    listed = struct.pack("<%dI" % len(chains), *chains)
+    turned = struct.pack("<%dI" % len(chains), *(chains[1:] + chains[:1]))
+    pairs = read_dump(dump)
+    tables = [k for k, v in pairs.items() if listed in v]
+    if len(tables) != 1:
+        fail("not one chain table in the dump: %s" % tables)
+    write_dump(path, {k: v.replace(listed, turned) if k in tables else v for k, v in pairs.items()})
+    load(c, path)
+    classes, summary = fsck(c, status=1)
+    rows = classes.pop("misplaced-chunk", [])
+    inode = "inode 0x%x" % inode_of(c, "/d/f")
+    if classes or not rows or inode not in " ".join(row["Where"] for row in rows) or \
+            any("which the inode's layout has elsewhere" not in row["What"] for row in rows):
+        fail("chunks in the wrong place: %s, besides %s, %s" % (rows, classes, summary))
+    load(c, dump)
+    sound(c)
+
+
+def test_unreadable(c):
+    """A storage that does not answer, and that still counts as serving."""
+    pid = c.pid("storage-1003")
+    c.admin("list-nodes")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        got = json.loads(c.admin("--json", "--config.timeout=300ms", "fsck", status=1))
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    rows = [r for r in got["Findings"] if r["Class"] == "unreadable-target"]
+    if not rows or any(not r["Where"].endswith(", node 1003") for r in rows):
+        fail("a storage that hangs: %s" % got)
+    wait_until(60, "the chains serve again", c.chains_serve)
+    wait_until(60, "all is sound again", lambda: fsck(c, status=None)[1]["Findings"] == "0")
+
+
 def main():
     # who is gone is known soon, and the services leave that session to fsck
     env = dict(os.environ, C3FS_SESSION_TIMEOUT="3s", C3FS_SESSION_GRACE="1h")
@@ -183,6 +225,8 @@ def main():
         test_sound(c)
         test_tree(c)
         test_orphans(c)
+        test_misplaced(c)
+        test_unreadable(c)
 
 
 if __name__ == "__main__":
