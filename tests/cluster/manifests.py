@@ -219,7 +219,7 @@ def check_systemd():
                  "%s: what it starts", name)
         with open(folder + "/" + name, "w", encoding="utf-8") as f:
             f.write(text.replace("ExecStart=c3fs", "ExecStart=%s/c3fs" % folder))
-    need(len(units) == 5, "units: %s", units)
+    need(len(units) == 6, "units: %s", units)
     if shutil.which("systemd-analyze"):
         done = subprocess.run(["systemd-analyze", "verify", "--man=no", *units],
                               capture_output=True, text=True, check=False)
