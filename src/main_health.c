@@ -33,7 +33,7 @@ struct health {
     struct arena *arena;
     const char *role, *cfg, *address; /* NULL: not given */
     uint64_t timeout_ns;
-    bool only_alive;
+    bool only_alive, must_be_settled;
     struct role_start start; /* the service's settings */
     struct net_address server;
     struct node *node;
@@ -176,9 +176,13 @@ static int ask(struct health *h, const char *where, const struct auth_identity *
     } else if (r < 0) {
         conclude(h, false, "%s does not answer: %s", where, error_sentence(r));
     } else {
-        conclude(h, reply.is_healthy || h->only_alive, "%.*s %.*s", (int)reply.name.size,
-                 (const char *)reply.name.base, (int)reply.state.size,
-                 (const char *)reply.state.base);
+        bool is_settled = !h->must_be_settled || !reply.unsettled_count;
+        const char *rest =
+            is_settled ? ""
+                       : arena_printf(h->arena, "; targets not in sync: %u", reply.unsettled_count);
+        conclude(h, (reply.is_healthy || h->only_alive) && is_settled, "%.*s %.*s%s",
+                 (int)reply.name.size, (const char *)reply.name.base, (int)reply.state.size,
+                 (const char *)reply.state.base, rest);
     }
     rpc_pool_free(pool);
     return 0;
@@ -278,6 +282,8 @@ int health_main(int argc, char *const *argv)
         { "--timeout", NULL, ARG_TEXT, false, "how long an answer may take; " TIMEOUT_TEXT },
         { "--alive", NULL, ARG_FLAG, false,
           "healthy as long as it answers, whatever it lacks from others" },
+        { "--settled", NULL, ARG_FLAG, false,
+          "a storage that is still filled is not healthy: before the next one is stopped" },
         { NULL, NULL, ARG_FLAG, false, NULL },
     };
     cleanup_arena_ struct arena arena;
@@ -295,7 +301,8 @@ int health_main(int argc, char *const *argv)
                         .role = argument_text(&args, "service", NULL),
                         .cfg = argument_text(&args, "--cfg", NULL),
                         .address = argument_text(&args, "--address", NULL),
-                        .only_alive = argument_flag(&args, "--alive") };
+                        .only_alive = argument_flag(&args, "--alive"),
+                        .must_be_settled = argument_flag(&args, "--settled") };
     const char *timeout = argument_text(&args, "--timeout", TIMEOUT_TEXT);
     if (duration_parse(timeout, &h.timeout_ns) < 0 || h.timeout_ns < MSEC ||
         h.timeout_ns > 3600 * SEC) {

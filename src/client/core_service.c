@@ -88,6 +88,7 @@ static int on_get_health(void *self, struct rpc_call *call, const struct empty_r
     *reply = (struct core_health_reply){ .name = bytes_of_text(node->name),
                                          .is_healthy = is_healthy,
                                          .state = bytes_of_text(state) };
+    if (node->count_unsettled) reply->unsettled_count = node->count_unsettled(node->health_arg);
     return 0;
 }
 

@@ -49,11 +49,13 @@ struct node {
                       const char **ret_error);
     /* The settings as TOML without secrets (arena), or NULL. */
     const char *(*show_config)(void *arg, struct arena *arena);
-    void *config_arg;     /* of these */
+    void *config_arg; /* of these */
     /* Whether the role can do its work now, with one line that says so or what is missing (arena).
      * Set by the role itself while it serves; NULL: it runs, more is not known. */
     bool (*check_health)(void *arg, struct arena *arena, const char **ret_text) fiber_fn;
-    void *health_arg;
+    /* How much of what it keeps is not whole yet; NULL: it keeps nothing. */
+    uint32_t (*count_unsettled)(void *arg);
+    void *health_arg; /* of both */
     /* What of its file all nodes of its type may share, to be uploaded; NULL: nothing. Borrowed. */
     const char *config_template;
     bool config_is_dirty; /* it runs with settings that were given by hand */

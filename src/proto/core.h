@@ -39,7 +39,8 @@ WIRE_RECORD(config_update_reply, CONFIG_UPDATE_REPLY)
 #define CORE_HEALTH_REPLY(F)                                                                       \
     F(text, name, "of the node, e.g. storage-1001")                                                \
     F(u8, is_healthy, "1: it can do its work")                                                     \
-    F(text, state, "one line: what it does, or what it lacks")
+    F(text, state, "one line: what it does, or what it lacks")                                     \
+    F(u32, unsettled_count, "of a storage: targets that lack something, or are not in use yet")
 WIRE_RECORD(core_health_reply, CORE_HEALTH_REPLY)
 
 /* A rule at a named point of the code (loop/fault.h). */

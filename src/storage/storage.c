@@ -381,6 +381,28 @@ static bool check_health(void *arg, struct arena *arena, const char **ret_text)
     return usable_count > 0 && has_lease;
 }
 
+/* A chain counts on this node's target, and it is not in sync yet, or nobody knows whether it is.
+ */
+static bool is_unsettled(const struct storage *s, const struct target *t)
+{
+    if (!s->routing->version) return true;
+    const struct chain_info *chain = routing_chain(s->routing, t->chain_id);
+    bool is_in_chain = false;
+    for (uint32_t i = 0; chain && i < chain->members.count; i++)
+        is_in_chain |= chain->members.items[i].target_id == t->target_id;
+    return is_in_chain && !target_is_serving(t);
+}
+
+static uint32_t count_unsettled(void *arg)
+{
+    const struct storage *s = arg;
+    uint32_t count = 0;
+    list_for_each (it, &s->targets) {
+        count += is_unsettled(s, list_entry(it, struct target, link));
+    }
+    return count;
+}
+
 static int storage_start(struct storage *s)
 {
     if (!s->settings->node_id)
@@ -396,6 +418,7 @@ static int storage_start(struct storage *s)
     core_serve(s->server, s->node);
     s->node->health_arg = s;
     s->node->check_health = check_health;
+    s->node->count_unsettled = count_unsettled;
     r = fiber_spawn(&s->scope, "routing", targets_watch_routing, s);
     if (r == 0) r = fiber_spawn(&s->scope, "disks", watch_disks, s);
     if (r == 0) r = repairs_start(s);
@@ -411,6 +434,7 @@ static void storage_stop(struct storage *s)
 {
     FIBER_SHIELD();
     s->node->check_health = NULL;
+    s->node->count_unsettled = NULL;
     int r = s->mgmtd && s->server ? storage_hand_over(s) : -ERR_PRIMARY_MGMTD_NOT_FOUND;
     s->is_stopping = true;
     if (r != -ERR_PRIMARY_MGMTD_NOT_FOUND) mgmtd_client_say_stopping(s->mgmtd, FAREWELL_TIMEOUT_NS);

@@ -38,6 +38,21 @@ expect 1 "nobody listens at TCP://127.0.0.1:$(port 98)" meta-101 \
 expect 2 "is no duration such as 5s" meta-101 --timeout soon
 expect 2 "is no address such as" meta-101 --address nowhere
 
+# A target that its chain counts on, and that is out of service: it serves, but is not settled.
+target_of() { # NODE: one of its targets
+    admin list-targets | python3 -c '
+import json, sys
+print([t["TargetId"] for t in json.load(sys.stdin) if t["NodeId"] == sys.argv[1]][0])' "$1"
+}
+wait_until 60 "every target is in sync" health_is 0 "serves 1 of 1 disks$" storage-1001 --settled
+expect 0 "is the primary\|stands by" mgmtd-1 --settled
+admin "offline-target --target-id $(target_of 1001)" >/dev/null || fail offline-target
+wait_until 30 "a target that is out is seen" health_is 1 "; targets not in sync: 1$" \
+    storage-1001 --settled
+expect 0 "^healthy: storage-1001 serves 1 of 1 disks$" storage-1001
+kill "$(child storage-1001 pid)"
+wait_until 60 "a new process takes it back" health_is 0 "serves 1 of 1" storage-1001 --settled
+
 # A port that is open is not a service.
 python3 -c 'import socket, sys, time
 s = socket.socket()

@@ -145,6 +145,19 @@ def check_services(objects, workloads):
                  target)
 
 
+def check_budgets(objects, workloads):
+    """Of each role that keeps something, one pod at a time goes; a storage counts as gone until its
+    data is in sync."""
+    budgets = of_kind(objects, "PodDisruptionBudget")
+    need(sorted(budgets) == sorted(PORTS), "budgets: %s", sorted(budgets))
+    for name, budget in budgets.items():
+        labels = workloads[name]["spec"]["template"]["metadata"]["labels"]
+        need(contains(labels, budget["spec"]["selector"]["matchLabels"]) and
+             budget["spec"]["maxUnavailable"] == 1, "budget of %s", name)
+    probe = workloads["storage"]["spec"]["template"]["spec"]["containers"][0]["readinessProbe"]
+    need("--settled" in probe["exec"]["command"], "a storage is ready before its data is in sync")
+
+
 def check_addresses(objects, workloads):
     """Cluster managers are told by names that pods have."""
     managers = ["TCP://mgmtd-%d.mgmtd:8000" % i
@@ -167,6 +180,7 @@ def check_kubernetes(known):
             need(not (selects and folder != "base"), "%s needs a label of nodes",
                  workload["metadata"]["name"])
         check_services(objects, workloads)
+        check_budgets(objects, workloads)
         check_addresses(objects, workloads)
         namespaces = {o["metadata"].get("namespace") for o in objects if o["kind"] != "Namespace"}
         need(namespaces == {"c3fs"}, "%s: namespaces %s", folder, namespaces)
@@ -176,7 +190,11 @@ def check_kubernetes(known):
     exposed = {(p["port"], p.get("nodePort")) for p in ports}
     need(exposed == {(9000, 30000), (8123, 30001), (9009, None), (4501, None)}, "middleware: %s",
          exposed)
-    return everything + list(services.values())
+    with open(ROOT + "/deploy/k8s/client.yaml", encoding="utf-8") as f:
+        client = yaml.safe_load(f)
+    mnt = of_kind(everything, "DaemonSet")["fuse"]["spec"]["template"]["spec"]["volumes"]
+    need(client["spec"]["volumes"] == mnt, "client.yaml uses %s", client["spec"]["volumes"])
+    return everything + list(services.values()) + [client]
 
 
 # ---- compose, systemd ----

@@ -22,8 +22,9 @@ cleanup() {
     exit $status
 }
 trap cleanup EXIT
-printf 'FROM %s\nRUN apt-get update -q && apt-get install -qy --no-install-recommends systemd-sysv\n' \
-    "$image" >"$TEST_DIR/Dockerfile"
+printf '%s\n' "FROM $image" \
+    "RUN apt-get update -q && apt-get install -qy --no-install-recommends systemd-sysv" \
+    >"$TEST_DIR/Dockerfile"
 podman build --network host -v /etc/apt/apt.conf.d:/etc/apt/apt.conf.d:ro -q \
     -t localhost/c3fs-systemd "$TEST_DIR" >"$TEST_DIR/out" 2>&1 || fail "$(cat "$TEST_DIR/out")"
 podman run -d --name $tag --privileged --systemd=always localhost/c3fs-systemd /sbin/init \
