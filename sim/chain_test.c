@@ -133,7 +133,7 @@ static const struct {
     const char *scenario;
     uint64_t seed_count; /* at most that many are needed; about twice what was seen */
 } biting[] = {
-    { MUTANT_SKIP_DATA_SYNC, "trouble", 10 },
+    { MUTANT_SKIP_DATA_SYNC, "blinks", 10 },
     { MUTANT_SKIP_INDEX_SYNC, "trouble", 10 },
     { MUTANT_SKIP_FORWARD, "trouble", 5 },
     { MUTANT_NO_CHUNK_LOCK, "trouble", 5 },
@@ -151,7 +151,7 @@ static const struct {
     { MUTANT_RESYNC_SKIPS_BUCKET, "trouble", 10 },
     { MUTANT_OLDER_REPLACEMENT, "late-replacements", 4 },
     { MUTANT_FLOOR_FORGOTTEN, "floors", 5 },
-    { MUTANT_RETRY_UNDER_NEW_IDENTITY, "blinks", 5 },
+    { MUTANT_RETRY_UNDER_NEW_IDENTITY, "blinks", 12 },
     { MUTANT_TOMBSTONE_DROPPED_EARLY, "tombstones", 2 },
     { MUTANT_IDENTITIES_NOT_COPIED, "retry-filled", 2 },
     { MUTANT_IDENTITIES_NOT_CLEARED, "retry-former", 2 },
