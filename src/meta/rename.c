@@ -125,6 +125,8 @@ static int rename_txn(struct kv_txn *txn, void *arg)
     if (to.exists && from.inode.id == to.inode.id) {
         /* Two links of one file, or the very same entry: nothing happens, says POSIX. */
         rep->inode = from.inode;
+        /* Neither later, when the same request comes once more. */
+        idem_store(txn, op, &rep->inode, 0);
         return 0;
     }
     entry_retire(txn, op, &from.entry, &from.inode);

@@ -188,6 +188,22 @@ static void rules_of_late_firsts(struct world *w, struct arena *a)
     create.base.flags = 0;
     check(do_create(w, a, &create, &rep) == -ERR_META_EXISTS);
     check(look(w, a, INODE_ROOT, "late", 0, &out) == -ERR_META_NOT_FOUND);
+
+    /* Between two links of one file nothing happens: nor when one of them has gone since. */
+    check(make(w, a, INODE_ROOT, "one", S_IFREG | 0644, 0, &out) == 0);
+    struct link_request ln = {
+        .base = base_of(w, 0), .inode = out.id, .parent = INODE_ROOT, .name = bytes_of_text("two")
+    };
+    check(on_link(w->meta, &call, &ln, &rep) == 0);
+    struct rename_request mv = { .base = base_of(w, 0),
+                                 .name = bytes_of_text("one"),
+                                 .new_name = bytes_of_text("two") };
+    mv.base.flags = META_SENT_AGAIN;
+    check(on_rename(w->meta, &call, &mv, &rep) == 0);
+    check(drop(w, a, INODE_ROOT, "two", REMOVE_FILE, 0) == 0);
+    check(on_rename(w->meta, &call, &mv, &rep) == 0);
+    check(look(w, a, INODE_ROOT, "one", 0, &out) == 0);
+    check(drop(w, a, INODE_ROOT, "one", REMOVE_FILE, 0) == 0);
 }
 
 static void close_session(struct world *w, struct arena *a, uint64_t inode, struct uuid session)
