@@ -177,13 +177,17 @@ static int create_txn(struct kv_txn *txn, void *arg)
     int r =
         load_parent_entry(txn, op->arena, req->parent, req->name, KV_SERIALIZABLE, &dir, &entry);
     if (r < 0) return r;
-    if (r > 0) {
+    bool exists = r > 0;
+    /* What is there may have been made after the entry of the first request was removed. */
+    bool is_own = exists && uuid_equal(entry.request, op->base->request);
+    bool may_be_done = !exists || (!is_own && op->base->flags & META_SENT_AGAIN);
+    r = may_be_done ? entry_find_retired(txn, op, &rep->inode) : 0;
+    if (r > 0) rep->created = 1;
+    if (r != 0) return MIN_OF(r, 0);
+    if (exists) {
         r = access_check(&op->actor, &dir, ACCESS_SEARCH);
         return r < 0 ? r : open_existing(txn, op, &entry);
     }
-    r = entry_find_retired(txn, op, &rep->inode);
-    if (r > 0) rep->created = 1;
-    if (r != 0) return MIN_OF(r, 0);
     r = access_check_entry(&op->actor, &dir, NULL);
     if (r < 0) return r;
     if (S_ISREG(req->mode) && op->new_layout.stripe == 0) {
@@ -271,15 +275,13 @@ static int link_txn(struct kv_txn *txn, void *arg)
     int found =
         load_parent_entry(txn, op->arena, req->parent, req->name, KV_SERIALIZABLE, &dir, &entry);
     if (found < 0) return found;
-    int r = found ? 0 : entry_find_retired(txn, op, &rep->inode);
+    bool is_replay = found && entry.inode == req->inode && !uuid_is_zero(entry.request) &&
+                     uuid_equal(entry.request, op->base->request);
+    int r = is_replay ? 0 : entry_find_retired(txn, op, &rep->inode);
     if (r != 0) return MIN_OF(r, 0);
     r = inode_load_bare(txn, op->arena, req->inode, KV_SERIALIZABLE, &rep->inode);
     if (r < 0) return r;
-    if (found) {
-        bool is_replay = entry.inode == req->inode && !uuid_is_zero(entry.request) &&
-                         uuid_equal(entry.request, op->base->request);
-        return is_replay ? 0 : -ERR_META_EXISTS;
-    }
+    if (found) return is_replay ? 0 : -ERR_META_EXISTS;
     if (S_ISDIR(rep->inode.mode)) return -ERR_META_NO_PERMISSION;
     if (rep->inode.nlink == 0) return -ERR_META_NOT_FOUND;
     if (rep->inode.flags & FS_IMMUTABLE_FL) return -ERR_META_NO_PERMISSION;

@@ -189,6 +189,16 @@ static void rules_of_late_firsts(struct world *w, struct arena *a)
     check(do_create(w, a, &create, &rep) == -ERR_META_EXISTS);
     check(look(w, a, INODE_ROOT, "late", 0, &out) == -ERR_META_NOT_FOUND);
 
+    /* One that was done, and whose entry was removed and made by another since. */
+    create.base = base_of(w, 0);
+    check(do_create(w, a, &create, &rep) == 0);
+    uint64_t made = rep.inode.id;
+    check(drop(w, a, INODE_ROOT, "late", REMOVE_FILE, 0) == 0);
+    check(make(w, a, INODE_ROOT, "late", S_IFREG | 0644, 0, &out) == 0);
+    create.base.flags = META_SENT_AGAIN;
+    check(do_create(w, a, &create, &rep) == 0 && rep.created && rep.inode.id == made);
+    check(drop(w, a, INODE_ROOT, "late", REMOVE_FILE, 0) == 0);
+
     /* Between two links of one file nothing happens: nor when one of them has gone since. */
     check(make(w, a, INODE_ROOT, "one", S_IFREG | 0644, 0, &out) == 0);
     struct link_request ln = {

@@ -98,17 +98,24 @@ static int wait_member(struct target *t, uint32_t at)
     }
 }
 
+static int wait_members_of(struct target *t)
+{
+    int r = 0;
+    target_use(t);
+    for (uint32_t i = 0; i < t->member_count && r == 0; i++) {
+        r = wait_member(t, i);
+    }
+    target_unuse(t);
+    return r;
+}
+
 static int wait_members(struct storage *s)
 {
     uint64_t id = 0;
     for (struct target *t; (t = next_left(s, id));) {
         id = t->target_id;
-        cleanup_(target_unusep) struct target *used = t;
-        target_use(t);
-        for (uint32_t i = 0; i < t->member_count; i++) {
-            int r = wait_member(t, i);
-            if (r < 0) return r;
-        }
+        int r = wait_members_of(t);
+        if (r < 0) return r;
     }
     return 0;
 }
