@@ -60,11 +60,11 @@ def record_here(top, seconds, without):
         host.detach()
         sh("umount", disks, check=False)
         logger.wait(timeout=60)
-    befores = ["%s/before-%d" % (top, disk) for disk in range(STORAGES + 1)]
-    for path in befores:
+    originals = ["%s/before-%d" % (top, disk) for disk in range(STORAGES + 1)]
+    for path in originals:
         with open(path, "wb") as f:
             f.truncate(DISK_BYTES)
-    return befores, top + "/log/log", read_log(top + "/log/log")
+    return originals, top + "/log/log", read_log(top + "/log/log")
 
 
 def read_log(path):
@@ -82,7 +82,7 @@ def read_log(path):
 
 def record_in_vm(top, without):
     """As record_here(), in a virtual machine."""
-    befores, log = powercut_vm.record(top, without)
+    originals, log = powercut_vm.record(top, without)
     records = []
     for flags, at, length, data, text in powercut_vm.read_log(log):
         if flags & powercut_vm.MARK:
@@ -94,7 +94,7 @@ def record_in_vm(top, without):
         if length:
             kind = WRITE_THROUGH if flags & powercut_vm.FUA else WRITE
             records.append((kind, at // DISK_BYTES, at % DISK_BYTES, length, data))
-    return befores, log, records
+    return originals, log, records
 
 
 def overlap(one, other):
@@ -102,15 +102,15 @@ def overlap(one, other):
 
 
 class Disks:
-    """The images as a log leaves them, going forward only; before it they are @befores."""
+    """The images as a log leaves them, going forward only; before it they are @originals."""
 
-    def __init__(self, top, befores, log, records):
+    def __init__(self, top, originals, log, records):
         self.top, self.log, self.records = top, open(log, "rb"), records
         self.next = 0
         self.unflushed = [[] for _ in range(STORAGES + 1)]
         self.told = [0] * WRITERS
         self.paths = ["%s/stable-%d" % (top, i) for i in range(STORAGES + 1)]
-        for before, path in zip(befores, self.paths):
+        for before, path in zip(originals, self.paths):
             sh("cp", "--sparse=always", before, path)
 
     def data(self, record):
@@ -172,9 +172,9 @@ def verify(top, paths, told):
 
 def run(top, arguments):
     if arguments.vm:
-        befores, log, records = record_in_vm(top, arguments.without_sync)
+        originals, log, records = record_in_vm(top, arguments.without_sync)
     else:
-        befores, log, records = record_here(top, 8, arguments.without_sync)
+        originals, log, records = record_here(top, 8, arguments.without_sync)
     first = next(i for i, r in enumerate(records) if r[0] == MARK)
     chance = random.Random(arguments.seed)
     cuts = sorted(chance.randrange(first, len(records)) for _ in range(arguments.cuts))
@@ -182,7 +182,7 @@ def run(top, arguments):
     print("%d writes, %d flushes, %d changes acknowledged" % (
         count[WRITE] + count[WRITE_THROUGH], count[FLUSH],
         sum(r[0] == MARK for r in records[first + 1:])), flush=True)
-    disks = Disks(top, befores, log, records)
+    disks = Disks(top, originals, log, records)
     lost = 0
     for number, cut in enumerate(cuts):
         disks.advance(cut)

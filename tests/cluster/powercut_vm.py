@@ -41,13 +41,13 @@ def record(top, without):
     for path, size in ((image, disks * power.DISK_BYTES), (log, LOG_BYTES)):
         with open(path, "wb") as f:
             f.truncate(size)
-    befores = []
+    originals = []
     for disk in range(disks):
-        befores.append("%s/before-%d" % (top, disk))
-        with open(befores[-1], "wb") as f:
+        originals.append("%s/before-%d" % (top, disk))
+        with open(originals[-1], "wb") as f:
             f.truncate(power.DISK_BYTES)
-        power.make_file_system(befores[-1])
-        power.sh("dd", "if=" + befores[-1], "of=" + image, "bs=1M", "conv=notrunc,sparse",
+        power.make_file_system(originals[-1])
+        power.sh("dd", "if=" + originals[-1], "of=" + image, "bs=1M", "conv=notrunc,sparse",
                  "seek=%d" % (disk * (power.DISK_BYTES >> 20)))
     env = power.without_sync(top, without)
     given = ["%s=%s" % (name, env[name]) for name in ("LD_PRELOAD", "C3FS_LOOP_BACKEND",
@@ -56,7 +56,7 @@ def record(top, without):
     subprocess.run(["bash", here + "/vm.sh", "--share", top, "--modules", MODULES, "--disk", image,
                     "--disk", log, "--timeout", "1500", "--", "env", "C3FS=" + power.C3FS,
                     "python3", here + "/powercut_vm.py", *given], check=True)
-    return befores, log
+    return originals, log
 
 
 def read_log(path):
