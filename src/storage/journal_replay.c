@@ -22,7 +22,7 @@ struct scan {
     uint64_t lsn; /* of the next entry */
     uint64_t offset;
     uint64_t last_offset, last_size; /* of the epoch's last batch; size 0: none */
-    uint8_t *buf; /* of the file from buf_offset on */
+    uint8_t *buf;                    /* of the file from buf_offset on */
     size_t buf_capacity, buf_size;
     uint64_t buf_offset;
 };
