@@ -179,6 +179,7 @@ static int sum_file(struct summing *s, struct print_table *t)
         progress_show(&bar, i + 1);
     }
     progress_end(&bar);
+    s->bar = NULL;
     if (r < 0) return admin_fail(s->a, r, "%s: %s", s->path, error_sentence(r));
     if (s->difference_count)
         return admin_fail(s->a, -ERR_CHECKSUM_MISMATCH, "%s: %u replicas of chunks are not good",

@@ -133,7 +133,7 @@ static int update_clients(struct admin *a, uint8_t type, const struct hot_update
 
 static int update_one_client(struct admin *a, const char *text, const struct hot_update_request *q)
 {
-    struct client_session session;
+    struct client_session session = { 0 };
     struct empty_record none = { 0 };
     int r = find_client(a, text, &session);
     if (r < 0) return r;
@@ -256,7 +256,7 @@ static const struct argument_spec record_spec[] = {
 
 static int record_of_client(struct admin *a, const char *text, struct config_update_reply *ret)
 {
-    struct client_session session;
+    struct client_session session = { 0 };
     int r = find_client(a, text, &session);
     if (r < 0) return r;
     *ret = (struct config_update_reply){ .name = bytes_of_text(client_text(a, &session.client)),

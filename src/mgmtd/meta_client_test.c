@@ -117,7 +117,7 @@ static int body(struct test_cluster *c)
         }
         require(c, worst_ns < 50 * MSEC);
     }
-    client = meta_client_free(client);
+    meta_client_free(client);
     for (uint32_t i = 0; i < META_COUNT; i++) {
         service_end(&services[i]);
     }
@@ -148,7 +148,7 @@ static int hang_body(struct test_cluster *c)
         require(c, ask(c, client, &worst_ns) == META_ID + 2);
     }
     require(c, worst_ns < 1700 * MSEC);
-    client = meta_client_free(client);
+    meta_client_free(client);
     for (uint32_t i = 0; i < META_COUNT; i++) {
         service_end(&services[i]);
     }
