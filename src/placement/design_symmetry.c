@@ -10,6 +10,7 @@ static uint32_t element_plus(const struct symmetry *s, uint32_t a, uint32_t b)
     uint32_t sum = 0, place = 1;
     for (uint32_t i = 0; i < s->digit_count; i++) {
         uint32_t radix = s->radices[i];
+        check(radix > 0);
         sum += (a + b) % radix * place;
         place *= radix;
         a /= radix;
@@ -23,6 +24,7 @@ static uint32_t element_negative(const struct symmetry *s, uint32_t a)
     uint32_t result = 0, place = 1;
     for (uint32_t i = 0; i < s->digit_count; i++) {
         uint32_t radix = s->radices[i];
+        check(radix > 0);
         result += (radix - a % radix) % radix * place;
         place *= radix;
         a /= radix;
@@ -154,6 +156,7 @@ static void number_distances(struct symmetry *s, uint32_t i, uint32_t j, uint32_
             count += ids[back] == UINT32_MAX;
             ids[back] = s->orbit_count;
         }
+        check(count > 0);
         uint32_t weight = s->spec.turn_order * (i == j ? 2 : 1) / count;
         s->weights[s->orbit_count++] = weight;
     }

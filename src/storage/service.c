@@ -1,5 +1,6 @@
 /* service.c - the calls of the storage service: who may make them, and which target they are for.
  */
+#include "base/check.h"
 #include "loop/fault.h"
 #include "storage/confirm.h"
 #include "storage/content.h"
@@ -93,16 +94,18 @@ static int use_head(void *self, struct rpc_call *call, const struct chunk_range_
     int r = need_right(call, AUTH_RIGHT_DATA);
     if (r < 0) return r;
     if (req->index_begin > req->index_end || req->index_end > 1ull << 32)
-        return rpc_fail(call, -ERR_INVALID_ARG, "no such range of chunks");
+        r = rpc_fail(call, -ERR_INVALID_ARG, "no such range of chunks");
     cleanup_(target_unusep) struct target *t = NULL;
-    r = use_chain(self, req->chain_id, &t);
+    if (r == 0) r = use_chain(self, req->chain_id, &t);
     if (r == 0) r = target_check_serving(t, req->chain_version);
     if (r == 0 && !target_is_head(t)) r = -ERR_TARGET_STATE_INVALID;
     if (r == 0) r = confirm_role(t);
     /* What was acknowledged and is still found pending must be seen. */
     if (r == 0) r = recover_inode(t, req->inode);
-    if (r == 0) *ret = TAKE_PTR(t);
-    return r;
+    if (r < 0) return r;
+    check(t);
+    *ret = TAKE_PTR(t);
+    return 0;
 }
 
 struct range {
