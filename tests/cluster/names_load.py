@@ -8,9 +8,10 @@ Every change must end as the model says: one that was executed and is retried mu
 end. Where disks may be full, a file whose change met ENOSPC has any content from then on. Prints
 one line of counts; exit status 1 when something differs or fails.
 """
-import errno, json, os, random, stat, sys, time
+import errno, json, os, random, shutil, stat, sys, time
 
 NAMES = ["n%d" % i for i in range(12)]
+COUNT_MAX = 400  # of entries of a tree; a long run must not fill small disks
 
 
 class Tree:
@@ -161,16 +162,32 @@ class Tree:
             content = content[:length].ljust(length, b"\0")
         self.change(at[name], content, os.truncate, path + "/" + name, length)
 
+    def prune(self):
+        """Removes what is below the top."""
+        for name in [n for n, e in self.top.items() if isinstance(e, dict)]:
+            shutil.rmtree(self.path + "/" + name)
+            todo = [self.top.pop(name)]
+            while todo:
+                for entry in todo.pop().values():
+                    if isinstance(entry, dict):
+                        todo.append(entry)
+                    elif isinstance(entry, Inode):
+                        entry.links -= 1
+
     def compare(self):
+        """The number of entries."""
         todo = [(self.path, self.top)]
+        count = 0
         while todo:
             path, at = todo.pop()
             found = sorted(os.listdir(path))
+            count += len(found)
             assert found == sorted(at), "%s holds %s, not %s" % (path, found, sorted(at))
             for name, entry in at.items():
                 self.compare_entry(path + "/" + name, entry)
                 if isinstance(entry, dict):
                     todo.append((path + "/" + name, entry))
+        return count
 
     def compare_entry(self, path, entry):
         st = os.lstat(path)
@@ -201,7 +218,8 @@ class Tree:
             self.operations += 1
             self.worst = max(self.worst, time.monotonic() - begin)
             if time.monotonic() - compared > 5:
-                self.compare()
+                if self.compare() > COUNT_MAX:
+                    self.prune()
                 compared = time.monotonic()
         self.compare()
 
